@@ -1,0 +1,191 @@
+"""One stage of one run: keep forged bytes, execute, write the receipt, and what follows a failure (SPEC 6, SPEC 7)."""
+
+import os
+import time
+from typing import Any
+
+import msgspec
+
+from distill.build.decision import Decision, Project, decide, find_forged, is_stale, stage_key
+from distill.build.held import HELD, hold_file
+from distill.build.identity import identity_of
+from distill.build.progress import Progress
+from distill.build.session import Git, Session, elapsed_ms, now, read_git
+from distill.build.store import Fingerprint, Status, Trace
+from distill.errors import ContaminationError, DistillError
+from distill.jsonl import decode_document, encode_document
+from distill.plan import EVIDENCE
+from distill.runner import Finished, Work, file_set, run_stage
+from distill.schemas.stage_receipt import FileSet, FileState, StageReceipt, Stats, Validation
+from distill.stages import Stage
+from distill.summary import stable_hash
+
+__all__ = ["perform_stage"]
+
+
+def perform_stage(stage: Stage, project: Project, session: Session, *, start: float) -> str:
+    """Do what the decision on a stage asks for; return one line for the terminal.
+
+    Raises:
+        OSError: the store or the held files cannot be written.
+    """
+    decision = decide(stage, project)
+    if session.always and decision.state == "settled" and "blocked" not in decision.reason and decision.reason != "ignored":
+        decision = Decision(run=True, state="execute", reason="forced by --always")
+    if decision.state == "release":
+        project.store.clear_status(stage.name)
+        return f"{stage.name}: up to date"
+    forged = _keep_forged(stage, project, session)
+    if decision.state in {"blocked", "ignored"}:
+        return _block(stage, project, session, decision.reason)
+    if decision.state == "settled":
+        return f"{stage.name}: {decision.reason}"
+    project.store.save_meta("running", session.run_id)
+    reason = f"changed by other hands: {', '.join(forged)}" if forged and decision.reason == "no execution is known" else decision.reason
+    return _execute(stage, project, session, reason=reason, start=start)
+
+
+def _keep_forged(stage: Stage, project: Project, session: Session) -> list[str]:
+    """Move bytes the build did not write out of the way, and remember to tell the ledger."""
+    forged = find_forged(stage, project)
+    for path in forged:
+        found = project.store.hash_of(path)
+        place = hold_file(project.folder, path, kind="tampered", run_id=session.run_id)
+        project.store.add_event(session.run_id, path, f"found blake3:{found}, kept as {place}")
+    return forged
+
+
+def _git(project: Project, session: Session) -> Git:
+    """Return the state of the repository, asked once a run."""
+    cached = project.store.meta("git")
+    if cached is not None and cached["run_id"] == session.run_id:
+        return Git(cached["commit"], cached["dirty"])
+    git = read_git(project.folder)
+    project.store.save_meta("git", {"run_id": session.run_id, "commit": git.commit, "dirty": git.dirty})
+    return git
+
+
+def _receipt(stage: Stage, project: Project, session: Session, **values: Any) -> StageReceipt:
+    git = _git(project, session)
+    identity = identity_of(stage, project.config, project.store)
+    return StageReceipt(
+        run_id=session.run_id, stage=stage.name, timestamp=now(), git_commit=git.commit, git_dirty=git.dirty, carried_from=None,
+        executed_commit=git.commit, **identity, **values,
+    )  # fmt: skip
+
+
+def _block(stage: Stage, project: Project, session: Session, reason: str) -> str:
+    """Write down that a stage cannot run; its old exports go where they mislead nobody if their inputs changed."""
+    stale = is_stale(stage, project)
+    errors = [reason if reason == "ignored" else f"{reason}; repair that stage, then run doit again", *_hold_stale(stage, project, session, stale=stale)]
+    receipt = _receipt(
+        stage, project, session, decision="blocked", decision_reason=reason, inputs=FileSet(), outputs=FileSet(),
+        stats=Stats(unit=stage.unit), validation=Validation(passed=False, errors=errors), duration_ms=0,
+    )  # fmt: skip
+    state = "ignored" if reason == "ignored" else "blocked"
+    key = f"{reason} {'stale' if stale else 'current'}"
+    project.store.save_status(stage.name, Status(session.run_id, state, key, stable_hash(receipt), encode_document(receipt)))
+    return f"{stage.name}: {reason}"
+
+
+def _hold_stale(stage: Stage, project: Project, session: Session, *, stale: bool) -> list[str]:
+    """Move exports that belong to other inputs to `data/held/stale/`; return what could not be moved."""
+    problems: list[str] = []
+    for path in stage.outputs(project.plan) if stale else ():
+        if not path.startswith("exports/") or not (project.folder / path).is_file():
+            continue
+        try:
+            hold_file(project.folder, path, kind="stale", run_id=session.run_id)
+            project.store.drop_claim(path)
+        except OSError as err:
+            problems.append(f"{path}: belongs to other inputs and could not be moved away: {err}")
+    return problems
+
+
+def _execute(stage: Stage, project: Project, session: Session, *, reason: str, start: float) -> str:
+    store, seen = project.store, time.time_ns()
+    key = stage_key(stage, project)
+    progress = Progress(stage.name, sum(_size(project, ref.path) for ref in stage.inputs(project.plan)))
+    work = Work(
+        project=project.folder, plan=project.plan, config=project.config, known_hashes=store.known_hashes, progress=progress.advance,
+        before_publish=lambda files: store.claim(stage.name, [(file.path, file.blake3) for file in files], pending=True),
+        gone=_vanished(stage, project), leaked=f"{HELD}/leaked/{session.run_id}",
+    )  # fmt: skip
+    try:
+        done = run_stage(stage, work)
+    except Exception as err:  # noqa: BLE001 -- the one place that turns an exception into a receipt
+        progress.close()
+        return _fail(stage, project, session, work, err, key=key, reason=reason, start=start)
+    progress.close()
+    receipt = _receipt(
+        stage, project, session, decision="executed", decision_reason=reason, inputs=done.inputs, outputs=done.outputs, stats=done.stats,
+        validation=done.validation, duration_ms=elapsed_ms(start),
+    )  # fmt: skip
+    _save(stage, project, session, receipt, work, seen=seen)
+    return _describe(stage, done, elapsed_ms(start))
+
+
+def _size(project: Project, path: str) -> int:
+    try:
+        return os.stat(project.folder / path).st_size
+    except OSError:
+        return 0
+
+
+def _vanished(stage: Stage, project: Project) -> tuple[str, ...]:
+    """Return the partitions of the last execution that are no longer there."""
+    trace = project.store.trace("collect") if stage.name == "collect" else None
+    if trace is None:
+        return ()
+    receipt = decode_document(trace.receipt, StageReceipt, place="the last receipt of collect")
+    before = {file.path.removeprefix(f"{EVIDENCE}/") for file in receipt.outputs.files if file.path.startswith(EVIDENCE)}
+    return tuple(sorted(before - set(project.plan.partitions)))
+
+
+def _save(stage: Stage, project: Project, session: Session, receipt: StageReceipt, work: Work, *, seen: int) -> None:
+    """Keep the execution, its claims and fingerprints, together."""
+    store = project.store
+    identity = {"code_hash": receipt.code_hash, "config_hash": receipt.config_hash, "tool_versions": receipt.tool_versions}
+    inputs = {file.path: file.blake3 for file in receipt.inputs.files}
+    store.begin()
+    for path in set(store.claims(stage.name)) - set(stage.outputs(project.plan)):
+        store.drop_claim(path)
+    store.claim(stage.name, [(file.path, file.blake3) for file in receipt.outputs.files], pending=False)
+    for file in receipt.outputs.files:
+        store.remember(file.path, _fingerprint(os.stat(project.folder / file.path)), file.blake3, file.sha256, seen=time.time_ns())
+    for ref in stage.inputs(project.plan):
+        state = work.inputs[ref.recorded]
+        if ref.path in work.unchanged:
+            store.remember(ref.path, _fingerprint(work.unchanged[ref.path]), state.blake3, state.sha256, seen=seen)
+    store.save_trace(stage.name, Trace(session.run_id, identity, inputs, stable_hash(receipt), encode_document(receipt)))
+    store.commit()
+
+
+def _fingerprint(stat: os.stat_result) -> Fingerprint:
+    return Fingerprint(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+
+def _fail(
+    stage: Stage, project: Project, session: Session, work: Work, err: Exception, *, key: str, reason: str, start: float
+) -> str:  # fmt: skip
+    """Write down that a stage failed: by its data, or by the world."""
+    by_data = isinstance(err, ContaminationError)
+    text = str(err) if isinstance(err, DistillError | OSError) else f"{type(err).__name__}: {err}"
+    errors = [f"firewall: {text}" for text in err.violations] if isinstance(err, ContaminationError) else [text]
+    errors += _hold_stale(stage, project, session, stale=is_stale(stage, project))
+    read: list[FileState] = list(work.inputs.values())
+    receipt = _receipt(
+        stage, project, session, decision="failed", decision_reason=reason, inputs=file_set(read, finished=False), outputs=FileSet(),
+        stats=Stats(unit=stage.unit), validation=Validation(passed=False, errors=errors), duration_ms=elapsed_ms(start),
+    )  # fmt: skip
+    state = "failed_data" if by_data else "failed_world"
+    status = Status(session.run_id, state, key, stable_hash(receipt), encode_document(receipt))
+    project.store.save_status(stage.name, status)
+    return f"{stage.name}: failed: {text}"
+
+
+def _describe(stage: Stage, done: Finished, duration_ms: int) -> str:
+    counts = msgspec.structs.asdict(done.stats)
+    parts = [f"{counts[kind]:,} {kind}" for kind in ("accepted", "rejected", "quarantined", "skipped", "filtered") if counts[kind]]
+    verdict = "" if done.validation.passed else f"; not passed: {done.validation.errors[0]}"
+    return f"{stage.name}: {done.stats.considered:,} {stage.unit}s: {', '.join(parts) or 'none'} ({duration_ms / 1000:.2f} s){verdict}"

@@ -1,0 +1,110 @@
+"""What a stage is made of besides its inputs: code, settings, tools (DESIGN 2).
+
+The code of a stage is its module and every module of distill that it imports, directly or not, what all stages run
+through, and for exports the firewall. Hashes are cached by the fingerprints of the package's files, so that a no-op parses nothing.
+"""
+
+import ast
+import os
+import platform
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from distill.build.store import Store
+from distill.canonical import dump_canonical
+from distill.config import Config, setting_values
+from distill.stages import STAGES, Stage
+
+__all__ = ["identity_of"]
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_SHARED = ("distill.runner", "distill.files", "distill.engine", "distill.jsonl", "distill.hashing", "distill.validation")
+_TOOLS = ("blake3", "msgspec")
+_MORE_TOOLS = {"collect": ("jmespath", "zstandard")}
+
+
+def identity_of(stage: Stage, config: Config, store: Store) -> dict[str, Any]:
+    """Return code_hash, config_hash and tool_versions of a stage."""
+    from distill.hashing import hash_parts, tagged  # noqa: PLC0415 -- loaded once, small
+
+    settings = dump_canonical(setting_values(config, stage.settings))
+    return {
+        "code_hash": _code_hashes(store)[stage.name],
+        "config_hash": tagged(hash_parts((stage.name, settings))),
+        "tool_versions": _tool_versions(stage.name),
+    }
+
+
+@lru_cache(maxsize=16)
+def _tool_versions(stage: str) -> dict[str, str]:
+    from importlib.metadata import version  # noqa: PLC0415 -- doit has loaded it already
+
+    from distill import __version__  # noqa: PLC0415 -- the root holds nothing else
+
+    tools = {"distill": __version__, "python": platform.python_version(), "doit": version("doit")}
+    tools |= {name: version(name) for name in (*_TOOLS, *_MORE_TOOLS.get(stage, ()))}
+    if stage == "index":
+        import sqlite3  # noqa: PLC0415 -- its bytes depend on it
+
+        tools["sqlite"] = sqlite3.sqlite_version
+    return tools
+
+
+def _code_hashes(store: Store) -> dict[str, str]:
+    signature = _signature()
+    cached = store.meta("code")
+    if cached is not None and cached["signature"] == signature:
+        return dict(cached["hashes"])
+    hashes = {stage.name: _code_hash(stage) for stage in STAGES}
+    store.save_meta("code", {"signature": signature, "hashes": hashes})
+    return hashes
+
+
+def _signature() -> str:
+    """Return the fingerprints of every file of the package."""
+    found: list[str] = []
+    for folder in (_PACKAGE, *(_PACKAGE / name for name in ("formats", "schemas", "stages"))):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    stat = entry.stat()
+                    found.append(f"{folder.name}/{entry.name}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{stat.st_ino}")
+    return str(_PACKAGE) + " " + " ".join(sorted(found))
+
+
+def _code_hash(stage: Stage) -> str:
+    from distill.hashing import aggregate_hash, hash_bytes  # noqa: PLC0415 -- not on a no-op
+
+    start = [stage.module, *(["distill.firewall"] if stage.name.startswith("export-") else [])]
+    files = _imports_of(start) | {name: path for name in _SHARED if (path := _module_path(name)) is not None}
+    return aggregate_hash((name, hash_bytes(path.read_bytes())) for name, path in files.items())
+
+
+def _imports_of(modules: list[str]) -> dict[str, Path]:
+    """Return every module of the package that `modules` import, directly or not, and themselves."""
+    found: dict[str, Path] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = _module_path(name)
+        if name in found or path is None:
+            continue
+        found[name] = path
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        if name == "distill.formats":
+            waiting += [f"distill.formats.{file.stem}" for file in sorted((_PACKAGE / "formats").glob("*.py"))]
+    return found
+
+
+def _module_path(name: str) -> Path | None:
+    parts = name.split(".")
+    if parts[0] != "distill":
+        return None
+    base = _PACKAGE.joinpath(*parts[1:])
+    file = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+    return file if file.is_file() else None

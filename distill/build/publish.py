@@ -1,0 +1,173 @@
+"""Adds a run: its directory by one rename, then the ledger line, then `latest` (SPEC 1).
+
+Nothing is added where the receipts say no more than the newest run's; then its verdict is repeated.
+"""
+
+import os
+import shutil
+from typing import TextIO
+
+import msgspec
+
+from distill.build.decision import Project
+from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts
+from distill.build.ledger import Ledger, append_lines, read_ledger, run_line, save_ledger, tamper_line
+from distill.build.session import Session, now, read_git
+from distill.build.verdict import adds_nothing, failure_of, newest_holding
+from distill.canonical import dump_sorted
+from distill.config import setting_values
+from distill.drift import PriorRun, ThisRun, build_drift
+from distill.errors import IntegrityError, SchemaError
+from distill.files import write_whole
+from distill.hashing import hash_bytes
+from distill.jsonl import decode_document, encode_document
+from distill.plan import REPORTS, TEMPORARY
+from distill.report.markdown import render_summary
+from distill.report.text import render_text
+from distill.schemas.drift_report import DriftReport
+from distill.schemas.run_summary import RunSummary
+from distill.schemas.stage_receipt import StageReceipt, check_books
+from distill.stages import INDEX, Stage, stage_named
+from distill.summary import build_summary
+
+__all__ = ["publish_run"]
+
+
+def publish_run(project: Project, session: Session, out: TextIO) -> str | None:
+    """Add the run, or repeat the newest verdict; return why it fails, or None.
+
+    Raises:
+        OSError: the reports cannot be written.
+    """
+    store = project.store
+    complete_ledger(project)
+    refresh_runs(project)
+    stages = [stage_named(name) for name in session.reached]
+    found = newest_holding(project, stages)
+    if found is not None and adds_nothing(project, stages, found[1]):
+        run_id, facts = found
+        head = _remember_head(project, read_ledger(project.folder))
+        store.save_meta("running", None)
+        run = read_run(project.folder, run_id)
+        out.write(render_text(run, title=f"nothing new; the verdict of run {run_id} stands", head=head))
+        return failure_of(facts, project.config.drift.fail_on)
+    run = _add_run(project, session, [_receipt(stage, project, session) for stage in stages])
+    head = _remember_head(project, read_ledger(project.folder))
+    store.save_meta("running", None)
+    out.write(render_text(run, title=f"run {run.run_id}", head=head))
+    return failure_of(run_facts(run), project.config.drift.fail_on)
+
+
+def _remember_head(project: Project, ledger: Ledger) -> str:
+    head = ledger.head or "empty"
+    if project.store.meta("head") != head:
+        project.store.save_meta("head", head)
+    return head
+
+
+def _receipt(stage: Stage, project: Project, session: Session) -> StageReceipt:
+    """Return this run's receipt of a stage: written by its action, or carried over."""
+    store = project.store
+    status, trace = store.status(stage.name), store.trace(stage.name)
+    present = status or trace
+    if present is None:
+        raise IntegrityError(f"{stage.name}: has neither run nor failed; run doit {stage.task}")
+    receipt = decode_document(present.receipt, StageReceipt, place=f"the store's receipt of {stage.name}")
+    if present.run_id == session.run_id:
+        return receipt
+    git = read_git(project.folder)
+    added = {run_id for run_id, _ in store.runs()}
+    if status is not None:
+        decision, reason = receipt.decision, receipt.decision_reason
+    else:
+        decision, reason = "up_to_date", "up to date" if present.run_id in added else "finished by an interrupted run"
+    return msgspec.structs.replace(
+        receipt, run_id=session.run_id, timestamp=now(), duration_ms=0, git_commit=git.commit, git_dirty=git.dirty, decision=decision,
+        decision_reason=reason, carried_from=present.run_id,
+    )  # fmt: skip
+
+
+def _prior(project: Project) -> tuple[AddedRun, PriorRun] | None:
+    """Return the newest full run before this one, passed or not."""
+    runs = project.store.runs()
+    known = frozenset(reason for _, facts in runs for reason in facts["reasons"])
+    for run_id, facts in runs:
+        if facts["scope"] != "partial":
+            run = read_run(project.folder, run_id)
+            return run, PriorRun(run_id, run.summary, run.receipts, run.problems, known)
+    return None
+
+
+def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -> AddedRun:
+    for receipt in receipts:
+        problems = check_books(receipt)
+        if problems:
+            raise SchemaError("; ".join(problems))
+    prior = _prior(project)
+    summary = build_summary(
+        receipts, index_hash=_index_hash(project, receipts), run_id=session.run_id, started_at=session.started_at, ended_at=now(),
+        git_commit=receipts[0].git_commit if receipts else None, prior_run_id=prior[0].run_id if prior else None,
+        prior_summary_hash=prior[0].summary_blake3 if prior else None,
+    )  # fmt: skip
+    drift = build_drift(ThisRun(summary, receipts), prior[1] if prior else None, project.config.drift)
+    events = project.store.events()
+    ledger = read_ledger(project.folder)
+    if ledger.problem is not None:
+        drift = msgspec.structs.replace(drift, severity="alert", flags=[*drift.flags, f"the ledger is broken: {ledger.problem}"])
+    data = encode_document(summary)
+    lines = [tamper_line(summary, path, detail) for _, path, detail in events]
+    ledger = append_lines(ledger, [*lines, run_line(summary, hash_bytes(data))])
+    run = AddedRun(session.run_id, summary, hash_bytes(data), {r.stage: r for r in receipts}, drift.severity, [])
+    _write_folder(project, session, run, data, drift, ledger)
+    save_ledger(project.folder, ledger)
+    if summary.scope == "full":
+        write_whole(project.folder / REPORTS / "latest", f"{session.run_id}\n".encode())
+    _remember(project, run, [identity for identity, _, _ in events])
+    return run
+
+
+def _write_folder(project: Project, session: Session, run: AddedRun, data: bytes, drift: DriftReport, ledger: Ledger) -> None:
+    """Write every document beside its place, then the directory appears by one rename."""
+    folder = project.folder / REPORTS / session.run_id
+    temporary = folder.with_name(f".{session.run_id}{TEMPORARY}{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    summary: RunSummary = decode_document(data, RunSummary, place="summary.json")
+    names = ("max_skipped", "human_reviewers", "judge_confidence", "infrastructure_patterns", "max_line_bytes", "recorded_at")
+    settings = setting_values(project.config, (*names, "sft", "preference", "playbooks", "min_rows", "drift", "sources"))
+    settings["sources"] = [
+        table | {"run_id_scope": source.scope or "project", "optional": source.optional, "license": source.license, "terms": source.terms,
+                 "consent": source.consent, "uses": source.uses}
+        for table, source in zip(settings["sources"], project.config.sources, strict=True)
+    ]  # fmt: skip
+    files = {f"{name}.json": encode_document(receipt) for name, receipt in run.receipts.items()}
+    files |= {"summary.json": data, "drift.json": encode_document(drift), "config.json": (dump_sorted(settings) + "\n").encode()}
+    files["summary.md"] = render_summary(summary, list(run.receipts.values()), drift, head=ledger.head or "").encode()
+    for name, content in files.items():
+        write_whole(temporary / name, content)
+    if folder.exists():
+        raise IntegrityError(f"{REPORTS}/{session.run_id}: is there already; a run id is used once")
+    temporary.replace(folder)
+
+
+def _remember(project: Project, run: AddedRun, events: list[int]) -> None:
+    """Let the store know the run, and who holds what a killed run left."""
+    store = project.store
+    before = list(reversed(store.runs()))
+    added = {run_id for run_id, _ in before}
+    store.begin()
+    store.save_runs([*before, (run.run_id, run_facts(run))])
+    for name in run.receipts:
+        trace = store.trace(name)
+        if trace is not None and trace.run_id not in added:
+            store.adopt(name, run.run_id)
+    store.drop_events(events)
+    store.commit()
+
+
+def _index_hash(project: Project, receipts: list[StageReceipt]) -> str | None:
+    """Return the hash of the index's rows, which is the same for every version of SQLite."""
+    if not any(receipt.stage == "index" and receipt.outputs.hash for receipt in receipts):
+        return None
+    from distill.stages.index import hash_index  # noqa: PLC0415 -- only where a run is added
+
+    return hash_index(project.folder / INDEX)

@@ -1,0 +1,87 @@
+"""One run of the pipeline as its processes share it: id, start, what was asked for; and the clock and git.
+
+It travels in the environment, because doit may run actions in child processes. For reports that repeat to the byte
+DISTILL_RUN_ID, DISTILL_NOW (RFC 3339) and DISTILL_GIT_COMMIT stand in for the id, the clock and git.
+"""
+
+import os
+import subprocess
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+from distill.canonical import dump_canonical, load_plain
+
+__all__ = ["Git", "Session", "current_session", "elapsed_ms", "now", "read_git", "start_session"]
+
+_VARIABLE = "DISTILL_SESSION"
+
+
+class Session(NamedTuple):
+    """One run of the pipeline."""
+
+    run_id: str
+    """Its id."""
+    started_at: str
+    """When it began."""
+    always: bool
+    """Whether every stage runs, whatever is up to date."""
+    reached: tuple[str, ...]
+    """Receipt names of the stages it reaches, in the order of the pipeline."""
+
+
+class Git(NamedTuple):
+    """The state of the repository."""
+
+    commit: str | None
+    """HEAD, or None outside a repository or without git."""
+    dirty: bool | None
+    """Whether tracked files differ."""
+
+
+def now() -> str:
+    """Return the time in UTC, in seconds."""
+    return os.environ.get("DISTILL_NOW") or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def elapsed_ms(start: float) -> int:
+    """Return the milliseconds since `start` of the monotonic clock; 0 where the clock is given."""
+    return 0 if os.environ.get("DISTILL_NOW") else round((time.monotonic() - start) * 1000)
+
+
+def start_session(*, always: bool, reached: tuple[str, ...]) -> Session:
+    """Begin a run and let child processes know it."""
+    session = Session(os.environ.get("DISTILL_RUN_ID") or str(uuid4()), now(), always, reached)
+    os.environ[_VARIABLE] = dump_canonical(session._asdict())
+    return session
+
+
+def current_session() -> Session:
+    """Return the run this process belongs to.
+
+    Raises:
+        KeyError: it belongs to none.
+    """
+    values = load_plain(os.environ[_VARIABLE])
+    return Session(values["run_id"], values["started_at"], values["always"], tuple(values["reached"]))
+
+
+def read_git(project: Path) -> Git:
+    """Return the commit and whether tracked files differ from it."""
+    given = os.environ.get("DISTILL_GIT_COMMIT")
+    if given is not None:
+        return Git(given or None, False if given else None)
+    commit = _git(project, "rev-parse", "HEAD")
+    if commit is None:
+        return Git(None, None)
+    return Git(commit, bool(_git(project, "status", "--porcelain", "--untracked-files=no")))
+
+
+def _git(project: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=project, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603, S607
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,243 @@
+"""The settings: what they are and their defaults (SPEC 2).
+
+Standard library only, so that a no-op build does not import msgspec. Reading and checking what a person wrote is in
+`distill.config_file`; a config that arrives here as `Config` is whole.
+"""
+
+import re
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+__all__ = [
+    "Config", "Drift", "FieldSpec", "MinRows", "Playbooks", "Preference", "Sft", "SignalSpec", "Source",
+    "drift_fails", "named_groups", "setting_values",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """Where the value of one evidence field comes from; exactly one of path, group, const, template, count is set."""
+
+    path: str | None = None
+    """JMESPath into the raw record."""
+    group: str | None = None
+    """Named group of `file_pattern`."""
+    pattern: str | None = None
+    """Part of the group to take; no match gives null."""
+    const: str | None = None
+    """The same for every record."""
+    template: str | None = None
+    """Text with `{group}` places."""
+    count: str | None = None
+    """JMESPath to a list whose length counts; a missing list has length 0."""
+    plus: int = 0
+    """Added to `count`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSpec:
+    """How a raw value becomes a signal."""
+
+    kind: str
+    """human, test, judge, self or infrastructure."""
+    path: str
+    """JMESPath to the raw value."""
+    aspect: str | None = None
+    """What a judge looked at."""
+    pass_: tuple[Any, ...] = ()
+    """Raw values that mean pass, or one number: pass from there on."""
+    fail: tuple[Any, ...] = ()
+    """Raw values that mean fail, or one number: fail up to there."""
+    partial: tuple[Any, ...] = ()
+    """Raw values that mean partial."""
+    infrastructure: tuple[Any, ...] = ()
+    """Raw values that say nothing was judged."""
+    threshold: bool = False
+    """True where `pass` and `fail` are bounds of a number."""
+    by: str | None = None
+    """JMESPath to the reviewer or scorer."""
+    confidence: str | None = None
+    """JMESPath to a judge's confidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One kind of log in one place."""
+
+    name: str
+    """Its name in every recorded path."""
+    glob: str
+    """Files below the root."""
+    root: str = "."
+    """Folder, absolute or relative to the project."""
+    format: str | None = None
+    """A built-in format of `distill.formats`."""
+    reader: str | None = None
+    """How records lie in a file; `jsonl`."""
+    file_pattern: str | None = None
+    """Regular expression with named groups, searched in the path below the root."""
+    created_at: str | None = None
+    """`absent` where the log has no times."""
+    run_id: str | None = None
+    """`position` where the log has no run ids."""
+    fields: tuple[tuple[str, tuple[FieldSpec, ...]], ...] = ()
+    """Evidence field to where it comes from; several only for lists."""
+    tags: tuple[tuple[str, FieldSpec], ...] = ()
+    """Tag to where it comes from."""
+    signals: tuple[SignalSpec, ...] = ()
+    """What says how a run went."""
+    partition_prefix: str | None = None
+    """Replaces the source name in front of its partitions; may be empty."""
+    timezone: str | None = None
+    """Zone of times that name none."""
+    optional: bool = False
+    """True where no file is no error."""
+    run_id_scope: str | None = None
+    """`source` or `project`; native logs share the project's."""
+    task_id_required: bool = False
+    """True where a record without task is unreadable."""
+    license: str | None = None
+    """Stated licence."""
+    terms: str | None = None
+    """Stated terms."""
+    consent: str | None = None
+    """Stated consent."""
+    uses: tuple[str, ...] | None = None
+    """Stated uses of rag, sft, preference, publish."""
+
+    @property
+    def scope(self) -> str:
+        """What run ids and tasks of this source are unique in: empty for the project, else the source's name."""
+        chosen = self.run_id_scope or ("project" if self.format else "source")
+        return "" if chosen == "project" else self.name
+
+    @property
+    def prefix(self) -> str:
+        """What stands in front of the source's partitions."""
+        return self.name if self.partition_prefix is None else self.partition_prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Sft:
+    """Settings of the SFT export."""
+
+    include: tuple[str, ...] = ("accepted", "retried")
+    """What is admitted: accepted, retried, with_changes, partial_reward."""
+    allow_failed_turns: bool = False
+    """Whether runs with turns marked wrong may stand in the whole-messages file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Settings of the preference export."""
+
+    max_pairs_per_task: int = 4
+    """Pairs per task."""
+    pair_scope: str = "any"
+    """`any` or `same_model`."""
+    step_pairs: bool = False
+    """Whether a first divergence before the final answers makes a pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Playbooks:
+    """Settings of the playbooks."""
+
+    group_by: str = "task_id"
+    """Evidence field, or `tags.<name>`, whose value makes a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class MinRows:
+    """Fewest rows each export may have."""
+
+    sft: int = 1
+    """Over both files."""
+    rag: int = 0
+    """Rows."""
+    preference: int = 0
+    """Pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Thresholds of drift; each overridden by DISTILL_DRIFT_<KEY>."""
+
+    warn_pct: float = 20.0
+    """Change of an output in percent that warns."""
+    new_reason_min: int = 5
+    """Records from which a reason never seen before warns."""
+    min_records: int = 100
+    """Below, a stage is noted as `insufficient_sample`."""
+    fail_on: str = "alert"
+    """alert, warn or never: from where the exit status is 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a person can set."""
+
+    sources: tuple[Source, ...] = ()
+    """The logs."""
+    max_skipped: float = 0
+    """Skipped rows that are tolerated: a count, or a share below 1."""
+    human_reviewers: tuple[str, ...] = ("human:*",)
+    """Patterns of reviewers who are persons."""
+    judge_confidence: float = 0.8
+    """Confidence from which a judge is strong."""
+    infrastructure_patterns: tuple[str, ...] = ("timed out", "rate limit", "connection", "out of memory")
+    """Regular expressions, upper and lower case alike, of errors that are nobody's failure."""
+    max_line_bytes: int = 64 << 20
+    """Bytes of the longest line that is read."""
+    sft: Sft = field(default_factory=Sft)
+    """SFT export."""
+    preference: Preference = field(default_factory=Preference)
+    """Preference export."""
+    playbooks: Playbooks = field(default_factory=Playbooks)
+    """Playbooks."""
+    min_rows: MinRows = field(default_factory=MinRows)
+    """Fewest rows per export."""
+    drift: Drift = field(default_factory=Drift)
+    """Drift."""
+    recorded_at: str | None = None
+    """`--recorded-at` or DISTILL_RECORDED_AT; else each row's own time."""
+    path: str = "pyproject.toml"
+    """The file it was read from."""
+
+    def source(self, name: str) -> Source:
+        """Return the source of that name."""
+        return next(source for source in self.sources if source.name == name)
+
+
+def setting_values(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings a stage reads, as plain values; `scopes` stands for the scope of every source."""
+    values: dict[str, Any] = {}
+    known = {item.name for item in fields(config)}
+    for name in names:
+        if name == "scopes":
+            values[name] = {source.name: source.scope for source in config.sources}
+        elif name == "sources":
+            values[name] = [_plain_source(source) for source in config.sources]
+        elif name in known:
+            value = getattr(config, name)
+            values[name] = asdict(value) if hasattr(value, "__dataclass_fields__") else value
+        else:
+            head, key = name.split(".")
+            values[name] = getattr(getattr(config, head), key)
+    return values
+
+
+def _plain_source(source: Source) -> dict[str, Any]:
+    """Return a source without what changes no evidence."""
+    ignored = {"optional", "license", "terms", "consent", "uses", "run_id_scope"}
+    return {key: value for key, value in asdict(source).items() if key not in ignored}
+
+
+def named_groups(pattern: str | None) -> tuple[str, ...]:
+    """Return the named groups of a file pattern, in its order."""
+    return tuple(re.compile(pattern).groupindex) if pattern else ()
+
+
+def drift_fails(severity: str, fail_on: str) -> bool:
+    """Tell whether a severity of drift fails the exit status under `drift.fail_on`."""
+    return severity == "alert" if fail_on == "alert" else fail_on == "warn" and severity != "ok"

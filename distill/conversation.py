@@ -1,0 +1,111 @@
+"""What an agent saw and said, in the one text form that exports, comparisons and pairs share (SPEC 3, SPEC 5.5).
+
+Laws: roles alternate after an optional system message; the first of them is the user's; two runs have equal text
+when their turns up to the last answer are equal with white space made one.
+"""
+
+import re
+from typing import NamedTuple
+
+from distill.canonical import dump_sorted
+from distill.hashing import hash_parts
+from distill.schemas.evidence import EvidenceRecord, Message
+
+__all__ = ["Turn", "build_turns", "has_leak", "normalise", "render_messages", "text_key", "user_text"]
+
+LEAK_LENGTH = 20
+_SPACE = re.compile(r"\s+")
+
+
+class Turn(NamedTuple):
+    """One turn as it is exported."""
+
+    role: str
+    """system, user or assistant."""
+    content: str
+    """Text, tool calls and tool results in the fixed form."""
+    failed: bool = False
+    """True where the log calls it wrong."""
+
+
+def normalise(text: str) -> str:
+    """Return the text with runs of white space made one and its ends cut."""
+    return _SPACE.sub(" ", text).strip()
+
+
+def user_text(record: EvidenceRecord) -> str:
+    """Return what the agent was asked: the first user message, or instruction and context; empty where nothing is."""
+    if record.messages is not None:
+        return next((message.content for message in record.messages if message.role == "user" and message.content), "")
+    instruction = record.instruction or ""
+    return f"{instruction}\n\n{record.context}" if record.context and instruction else instruction
+
+
+def _render(message: Message) -> Turn:
+    parts = [message.content] if message.content else []
+    if message.role == "tool":
+        return Turn("user", f"<tool_response>{message.content or ''}</tool_response>")
+    for call in message.tool_calls or ():
+        parts.append(f'<tool_call>{{"name": {dump_sorted(call.name)}, "arguments": {dump_sorted(call.arguments)}}}</tool_call>')
+    return Turn(message.role, "\n".join(parts), bool(message.failed))
+
+
+def render_messages(messages: list[Message]) -> list[Turn]:
+    """Return the turns of a conversation, neighbours of one role joined; empty messages are left out.
+
+    A system message after the first turn speaks to the agent as the user does and is joined to the user's turns.
+    """
+    turns: list[Turn] = []
+    for message in messages:
+        turn = _render(message)
+        if turn.role == "system" and any(before.role != "system" for before in turns):
+            turn = turn._replace(role="user")
+        if not turn.content.strip():
+            continue
+        if turns and turns[-1].role == turn.role:
+            last = turns.pop()
+            turn = Turn(turn.role, f"{last.content}\n{turn.content}", last.failed or turn.failed)
+        turns.append(turn)
+    return turns
+
+
+def build_turns(record: EvidenceRecord, *, response: str | None = None) -> list[Turn]:
+    """Return the turns of a run up to its last answer; empty where it has no user text or no answer.
+
+    `response` replaces the last answer (a person's correction). What came after the last answer, and what the agent
+    said before the first user turn, is cut.
+    """
+    asked = user_text(record)
+    if not asked.strip():
+        return []
+    if record.messages is None:
+        answer = response or record.response or ""
+        return [Turn("user", asked), Turn("assistant", answer)] if answer.strip() else []
+    turns = render_messages(record.messages)
+    while turns and turns[-1].role != "assistant":
+        turns.pop()
+    first = next((i for i, turn in enumerate(turns) if turn.role == "user"), len(turns))
+    turns = [turn for i, turn in enumerate(turns) if turn.role == "system" or i >= first]
+    if not any(turn.role == "user" for turn in turns) or turns[-1].role != "assistant":
+        return []
+    if response:
+        turns[-1] = Turn("assistant", response)
+    return turns
+
+
+def text_key(turns: list[Turn]) -> bytes | None:
+    """Return what equal texts share, or None where there is no answer (SPEC 4, "Equal text")."""
+    if not turns:
+        return None
+    return hash_parts([part for turn in turns for part in (turn.role, normalise(turn.content))])
+
+
+def has_leak(record: EvidenceRecord) -> bool:
+    """Tell whether a whole reference value of 20 or more characters stands in what the agent was told (SPEC 2)."""
+    references = [text for text in map(normalise, record.reference) if len(text) >= LEAK_LENGTH]
+    if not references:
+        return False
+    told = [record.instruction or "", user_text(record)]
+    told += [message.content or "" for message in record.messages or () if message.role == "system"]
+    heard = [normalise(text) for text in told]
+    return any(reference in text for reference in references for text in heard)

@@ -1,0 +1,171 @@
+"""This run against the prior one: what moved, and whether that is an alarm (SPEC 6).
+
+Here: hash matches, deterministic violations, volume, new reasons, vanished partitions, exports that fell to nothing,
+and the firewall. Tests on shares are not here yet; `tests` names the questions asked so far.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import NamedTuple
+
+from distill.config import Drift
+from distill.schemas.drift_report import DriftReport, DriftTest, Severity, StageDrift
+from distill.schemas.run_summary import RunSummary, StageSummary
+from distill.schemas.stage_receipt import StageReceipt
+
+__all__ = ["FIRST_RUN", "PriorRun", "ThisRun", "build_drift"]
+
+FIRST_RUN = "no prior; baseline established"
+_ORDER: tuple[Severity, ...] = ("ok", "warn", "alert")
+
+
+class ThisRun(NamedTuple):
+    """The run that is reported on."""
+
+    summary: RunSummary
+    """Its summary."""
+    receipts: Sequence[StageReceipt]
+    """Its receipts, in the order of the pipeline."""
+
+
+class PriorRun(NamedTuple):
+    """The newest full run before, as far as it can still be read."""
+
+    run_id: str
+    """Its id."""
+    summary: RunSummary | None
+    """Its summary, or None where it is missing or damaged."""
+    receipts: dict[str, StageReceipt]
+    """Its readable receipts by stage."""
+    problems: list[str]
+    """What could not be read."""
+    known_reasons: frozenset[str]
+    """`stage:slug` of every reason in earlier runs."""
+
+
+class _Findings:
+    """Flags with their severity."""
+
+    def __init__(self) -> None:
+        self.flags: list[str] = []
+        self.severity: Severity = "ok"
+        self.tests: list[DriftTest] = []
+
+    def add(self, flag: str, severity: Severity) -> None:
+        self.flags.append(flag)
+        self.severity = max(self.severity, severity, key=_ORDER.index)
+
+
+def build_drift(run: ThisRun, prior: PriorRun | None, thresholds: Drift) -> DriftReport:
+    """Return the report; every question is in `tests` with its figures, alarm or not."""
+    found = _Findings()
+    stages: list[StageDrift] = []
+    if prior is None:
+        found.flags.append(FIRST_RUN)
+    else:
+        for problem in prior.problems:
+            found.add(problem, "warn")
+        stages = _compare(run, prior, thresholds, found)
+    _check_firewall(run, found)
+    return DriftReport(
+        run_id=run.summary.run_id, prior_run_id=prior.run_id if prior else None, severity=found.severity, flags=found.flags,
+        thresholds=asdict(thresholds), tests=found.tests, stages=stages,
+    )  # fmt: skip
+
+
+def _compare(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings) -> list[StageDrift]:
+    if prior.summary is None:
+        return []
+    before = {stage.stage: stage for stage in prior.summary.stages}
+    summary = run.summary
+    if summary.run_hash != prior.summary.run_hash and summary.run_hash and prior.summary.run_hash:
+        found.flags.append("run_hash differs from prior run")
+    drifts: list[StageDrift] = []
+    for stage, receipt in zip(summary.stages, run.receipts, strict=True):
+        old = before.get(stage.stage)
+        if old is None or old.output_hash is None or stage.output_hash is None:
+            continue
+        drift = _stage_drift(stage, old, _same_tools(receipt, prior))
+        drifts.append(drift)
+        if drift.deterministic_violation:
+            found.add(f"{stage.stage}: deterministic violation: same inputs, code, settings and tools, other outputs", "alert")
+        _check_volume(drift, stage, prior, thresholds, found)
+        _check_reasons(receipt, prior, thresholds, found)
+    _check_partitions(run, prior, found)
+    _check_datasets(summary, prior.summary, found)
+    return drifts
+
+
+def _same_tools(receipt: StageReceipt, prior: PriorRun) -> bool:
+    old = prior.receipts.get(receipt.stage)
+    return old is not None and old.tool_versions == receipt.tool_versions
+
+
+def _stage_drift(stage: StageSummary, old: StageSummary, same_tools: bool) -> StageDrift:  # noqa: FBT001 -- private
+    matches = {f"{name}_match": getattr(stage, name) == getattr(old, name) for name in ("input_hash", "output_hash", "code_hash", "config_hash")}
+    alike = matches["input_hash_match"] and matches["code_hash_match"] and matches["config_hash_match"] and same_tools
+    change = (stage.records_out - old.records_out) / old.records_out * 100 if old.records_out else None
+    deltas = {f"delta_{name}": getattr(stage, name) - getattr(old, name) for name in ("records_in", "records_out", "accepted", "rejected", "quarantined", "skipped", "filtered")}
+    return StageDrift(
+        stage=stage.stage, pct_change_out=change, deterministic_violation=alike and not matches["output_hash_match"],
+        notes=[] if same_tools else ["other tool versions than in the prior run"], **deltas, **matches,
+    )  # fmt: skip
+
+
+def _check_volume(drift: StageDrift, stage: StageSummary, prior: PriorRun, thresholds: Drift, found: _Findings) -> None:
+    if drift.output_hash_match:
+        return
+    change = drift.pct_change_out
+    loud = change is not None and abs(change) > thresholds.warn_pct
+    if stage.records_in < thresholds.min_records:
+        drift.notes.append(f"insufficient_sample: {stage.records_in} records, {thresholds.min_records} are wanted for tests on shares")
+    direction = "unknown, the prior run wrote nothing" if change is None else f"{change:+.1f} %"
+    found.tests.append(
+        DriftTest(
+            question="did the volume move", where=stage.stage, statistic=change, p=None, n=stage.records_out, direction=direction,
+            baseline_run_ids=[prior.run_id], verdict="warn" if loud else "ok",
+        )
+    )  # fmt: skip
+    if loud:
+        found.add(f"{stage.stage}: {change:+.1f} % records written, beyond {thresholds.warn_pct:g} %", "warn")
+
+
+def _check_reasons(receipt: StageReceipt, prior: PriorRun, thresholds: Drift, found: _Findings) -> None:
+    for slug, count in receipt.stats.reasons.items():
+        if f"{receipt.stage}:{slug}" in prior.known_reasons:
+            continue
+        loud = count >= thresholds.new_reason_min
+        found.tests.append(
+            DriftTest(
+                question="is the reason new", where=receipt.stage, statistic=float(count), p=None, n=receipt.stats.considered,
+                direction=f"{slug} appeared", baseline_run_ids=[prior.run_id], verdict="warn" if loud else "ok",
+            )
+        )  # fmt: skip
+        if loud:
+            found.add(f"{receipt.stage}: reason {slug!r} was never seen before, {count} times", "warn")
+
+
+def _check_partitions(run: ThisRun, prior: PriorRun, found: _Findings) -> None:
+    old = prior.receipts.get("collect")
+    new = next((receipt for receipt in run.receipts if receipt.stage == "collect"), None)
+    if old is None or new is None or not new.inputs.files:
+        return
+    gone = sorted({file.path for file in old.inputs.files} - {file.path for file in new.inputs.files})
+    kept = {file.path.split("/")[0] for file in new.inputs.files}
+    for source in sorted({path.split("/")[0] for path in gone} - kept):
+        found.add(f"source vanished: {source}", "warn")
+    for path in gone:
+        found.add(f"partition vanished: {path}", "warn")
+
+
+def _check_datasets(summary: RunSummary, prior: RunSummary, found: _Findings) -> None:
+    for name in ("rag", "sft", "preference"):
+        before, after = getattr(prior.datasets, name), getattr(summary.datasets, name)
+        if before and after == 0:
+            found.add(f"dataset {name} fell to nothing, from {before} rows", "alert")
+
+
+def _check_firewall(run: ThisRun, found: _Findings) -> None:
+    for receipt in run.receipts:
+        if receipt.decision == "failed" and any(error.startswith("firewall: ") for error in receipt.validation.errors):
+            found.add(f"{receipt.stage}: the firewall spoke", "alert")

@@ -1,0 +1,188 @@
+"""Files as the runner touches them: hashed as they are read, written whole or not at all.
+
+What a line means is not here (`distill.jsonl`, `distill.formats`); which files there are is in `distill.plan`.
+"""
+
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from distill.errors import InputError
+from distill.hashing import FileHasher, hash_file
+from distill.jsonl import BadLine, RawLine, read_lines
+from distill.plan import TEMPORARY
+
+__all__ = ["HashedFile", "TargetFile", "read_log", "sync_folder", "write_whole"]
+
+_STEP = 1 << 14
+
+
+class HashedFile(io.RawIOBase):
+    """A file that is hashed as it is read, up to its length at the start.
+
+    Raises:
+        InputError: on `finish`, where the file changed while it was read; a log that only grew is accepted.
+    """
+
+    def __init__(self, path: Path, recorded: str, *, sha256: bool, progress: Callable[[int], None]) -> None:
+        """Open `path`; `recorded` names it in messages."""
+        self.path, self.recorded = path, recorded
+        self._file = path.open("rb", buffering=0)
+        self.before = os.fstat(self._file.fileno())
+        self._left = self.before.st_size
+        self.hasher = FileHasher(sha256=sha256)
+        self._progress = progress
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, hashed."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        data = self._file.read(wanted) if wanted else b""
+        data = data or b""
+        self._left -= len(data)
+        self.hasher.update(data)
+        self._progress(len(data))
+        return data
+
+    def readinto(self, buffer: object, /) -> int:
+        """Fill a buffer with the next bytes."""
+        view = memoryview(cast("bytearray", buffer))
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def finish(self) -> bool:
+        """Read what is left and compare the file with its state at the start; tell whether it is unchanged."""
+        while self.read(1 << 18):
+            pass
+        after = os.fstat(self._file.fileno())
+        self._file.close()
+        try:
+            named = self.path.stat()
+        except FileNotFoundError as err:
+            raise InputError(f"{self.recorded}: vanished while it was read; run doit again") from err
+        same = (after.st_size, after.st_mtime_ns) == (self.before.st_size, self.before.st_mtime_ns)
+        if same and named.st_ino == self.before.st_ino and self.hasher.bytes == self.before.st_size:
+            return True
+        grown = after.st_size > self.before.st_size and named.st_ino == self.before.st_ino
+        if grown and hash_file(self.path, length=self.before.st_size).blake3 == self.hasher.blake3:
+            return False
+        raise InputError(f"{self.recorded}: changed while it was read; run doit again when nobody writes to it")
+
+
+class _Zstd(io.RawIOBase):
+    """A zstandard stream of any number of frames; unlike the library's own reader it reports a cut last frame."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._frame = None
+        self._rest = b""
+        self._out = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        import zstandard  # noqa: PLC0415 -- only where a log is packed so
+
+        while not self._out:
+            data = self._rest or self._file.read(_STEP)
+            self._rest = b""
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("the last frame ends before it is complete")
+                return b""
+            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._out = frame.decompress(data)
+            self._frame = None if frame.eof else frame
+            self._rest = frame.unused_data if frame.eof else b""
+        data, self._out = (self._out, b"") if size < 0 else (self._out[:size], self._out[size:])
+        return data
+
+
+def _unpacked(file: HashedFile) -> BinaryIO:
+    if file.path.suffix == ".gz":
+        return cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb"))
+    if file.path.suffix == ".zst":
+        return cast("BinaryIO", _Zstd(cast("BinaryIO", file)))
+    return cast("BinaryIO", file)
+
+
+def read_log(file: HashedFile, *, max_line_bytes: int) -> Iterator[RawLine | BadLine]:
+    """Yield the lines of a raw log; where a packed one is damaged, a BadLine ends them."""
+    unpacked = _unpacked(file)
+    if unpacked is cast("BinaryIO", file):
+        yield from read_lines(unpacked, max_line_bytes=max_line_bytes)
+        return
+    import zstandard  # noqa: PLC0415 -- only where a log is packed
+
+    try:
+        yield from read_lines(unpacked, max_line_bytes=max_line_bytes)
+    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as err:
+        yield BadLine("unreadable_member", f"the packed data is damaged: {err}; what came before is kept")
+
+
+class TargetFile:
+    """A file that appears whole or not at all: written beside its place, hashed as it passes, then renamed."""
+
+    def __init__(self, project: Path, path: str) -> None:
+        """Open the temporary file; its folder is made."""
+        self.path = path
+        self.final = project / path
+        self.final.parent.mkdir(parents=True, exist_ok=True)
+        self.temporary = self.final.with_name(f".{self.final.name}{TEMPORARY}{os.getpid()}")
+        self._file = self.temporary.open("wb", buffering=1 << 17)
+        self.hasher = FileHasher()
+        self.records = 0
+
+    def write(self, line: bytes) -> None:
+        """Add one line."""
+        self._file.write(line)
+        self.hasher.update(line)
+        self.records += 1
+
+    def close(self) -> None:
+        """Hand the last bytes to the system."""
+        self._file.close()
+
+    def publish(self) -> None:
+        """Put the file in its place."""
+        self.temporary.replace(self.final)
+
+    def discard(self) -> None:
+        """Take the temporary file away."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # a full disk: there is nothing to save
+        self.temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file by one rename, synced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}{TEMPORARY}{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring everything written so far on the folder's file system to the disk, once for many files."""
+    import ctypes  # noqa: PLC0415 -- only when a stage ends
+
+    sync = getattr(ctypes.CDLL(None), "syncfs", None)
+    if sync is None:
+        os.sync()
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        sync(handle)
+    finally:
+        os.close(handle)

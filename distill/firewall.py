@@ -1,0 +1,239 @@
+"""What must never stand in an export: one table of checks over rows read back from disk (SPEC 7, law 6).
+
+The firewall trusts nothing a stage decided: it takes verdicts from the scored runs and the resolution themselves.
+It never quarantines; what it finds fails the stage.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from distill.conversation import normalise, user_text
+from distill.jsonl import decode_document
+from distill.schemas.evidence import EvidenceRecord
+from distill.schemas.export_rows import ChatMessage, PreferenceRow, PromptCompletionRow, RagRow, SftRow
+from distill.schemas.scored_run import Category, ResolutionRow, ScoredRun
+
+__all__ = ["CHECKS", "ROW_TYPES", "Check", "Verdicts", "check_rows"]
+
+ROW_TYPES: dict[str, type[msgspec.Struct]] = {
+    "exports/rag/playbooks.jsonl": RagRow,
+    "exports/sft/instruction_response.jsonl": SftRow,
+    "exports/sft/prompt_completion.jsonl": PromptCompletionRow,
+    "exports/preference/chosen_rejected.jsonl": PreferenceRow,
+}
+"""The export files that are read back, and what stands in them."""
+
+_GONE = frozenset({"same_run", "superseded_by_review", "conflicting_verdicts", "run_id_reused"})
+_SHORT = 20
+
+
+class Verdicts:
+    """What the corpus says of every run, built row by row beside the stage."""
+
+    def __init__(self, *, include: Sequence[str] = ()) -> None:
+        """Start empty; `include` is `sft.include`."""
+        self.include = tuple(include)
+        self.category: dict[str, Category] = {}
+        self.reason: dict[str, str] = {}
+        self.gone: dict[str, str] = {}
+        self.run_of: dict[str, str] = {}
+        self.of_run: dict[str, set[str]] = defaultdict(set)
+        self.answers: dict[str, str] = {}
+        self.asked_of: dict[str, set[str]] = defaultdict(set)
+        self.task_of: dict[str, str] = {}
+        self.rejected_of: dict[str, set[str]] = defaultdict(set)
+
+    def add_scored(self, row: ScoredRun) -> None:
+        """Take the verdict on one row; the first of an id counts."""
+        if row.evidence_id not in self.category:
+            self.category[row.evidence_id], self.reason[row.evidence_id] = row.category, row.reasons[0]
+            if row.run_id is not None:
+                self.run_of[row.evidence_id] = row.run_id
+                self.of_run[row.run_id].add(row.evidence_id)
+
+    def add_resolution(self, row: ResolutionRow) -> None:
+        """Take what the corpus shows; call after every scored row."""
+        if row.category is not None:
+            self.category[row.evidence_id], self.reason[row.evidence_id] = row.category, row.reasons[0]
+        if row.kind in _GONE:
+            self.gone[row.evidence_id] = row.kind
+
+    def add_text(self, record: EvidenceRecord) -> None:
+        """Remember an answer, to recognise it in text that is embedded, and what was asked, which is no leak."""
+        self.asked_of[record.task_id or ""].add(normalise(user_text(record)))
+        if record.response and record.response.strip():
+            self.answers[record.id] = normalise(record.response)
+            self.task_of[record.id] = record.task_id or ""
+
+    def settle(self) -> None:
+        """Sort the answers of rejected runs by task; call when everything was added."""
+        for identity, answer in self.answers.items():
+            if self.category.get(identity) == "rejected":
+                self.rejected_of[self.task_of[identity]].add(answer)
+
+    def may_be_imitated(self, identity: str) -> str | None:
+        """Return why a row may not be trained on, or None."""
+        category = self.category.get(identity)
+        if category is None:
+            return f"evidence {identity!r} is in no scored run"
+        if identity in self.gone:
+            return f"the run is {self.gone[identity]!r}, expected a standing one"
+        if category == "accepted":
+            return None if "accepted" in self.include else "category is 'accepted', which sft.include leaves out"
+        if category == "partially_accepted" and self.reason[identity] in self.include:
+            return None
+        return f"category is {category!r} ({self.reason[identity]}), expected one of {', '.join(self.include)}"
+
+    def run_verdict(self, identity: str, run_id: str) -> str | None:
+        """Return why a run id may not stand for this evidence, or None; pooled verdicts count."""
+        if self.run_of.get(identity) != run_id:
+            return f"run id {run_id!r} is not the one of evidence {identity!r}"
+        for other in self.of_run[run_id]:
+            if other != identity and other not in self.gone and self.category[other] in {"rejected", "needs_human_review"}:
+                return f"run {run_id!r} is {self.category[other]!r} in evidence {other!r}"
+        return None
+
+
+class Check(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    """What it guards against."""
+    kinds: tuple[type[msgspec.Struct], ...]
+    """Rows it looks at."""
+    find: Callable[[Any, Verdicts], str | None]
+    """Returns what was found, or None."""
+
+
+def _forbidden_source(row: SftRow | PromptCompletionRow, verdicts: Verdicts) -> str | None:
+    return verdicts.may_be_imitated(row.id.split("#")[0])
+
+
+def _forbidden_run(row: SftRow | PromptCompletionRow, verdicts: Verdicts) -> str | None:
+    if not row.source_run_id:
+        return "source_run_id is empty"
+    return verdicts.run_verdict(row.id.split("#")[0], row.source_run_id)
+
+
+def _empty_answer(row: Any, verdicts: Verdicts) -> str | None:
+    last: list[list[ChatMessage]] = {
+        SftRow: lambda: [row.messages], PromptCompletionRow: lambda: [row.completion], PreferenceRow: lambda: [row.chosen, row.rejected],
+    }[type(row)]()  # fmt: skip
+    for messages in last:
+        if not messages or messages[-1].role != "assistant" or not messages[-1].content.strip():
+            return "the last message is no answer of the assistant"
+    return None
+
+
+def _broken_turns(row: SftRow | PromptCompletionRow | PreferenceRow, verdicts: Verdicts) -> str | None:
+    messages = row.messages if isinstance(row, SftRow) else row.prompt
+    roles = [message.role for message in messages]
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    if not turns or turns[0] != "user":
+        return "the first message after the system's is not the user's"
+    if any(role == "system" for role in turns) or any(one == two for one, two in zip(turns, turns[1:], strict=False)):
+        return "the roles do not alternate"
+    return None
+
+
+def _bad_pair(row: PreferenceRow, verdicts: Verdicts) -> str | None:
+    if row.chosen_run_id == row.rejected_run_id:
+        return f"a self-pair of run {row.chosen_run_id!r}"
+    if normalise(row.chosen[-1].content) == normalise(row.rejected[-1].content):
+        return "chosen and rejected have equal text"
+    return None
+
+
+def _run_of_pair(run_id: str, verdicts: Verdicts) -> list[str]:
+    return [identity for identity in sorted(verdicts.of_run.get(run_id, ())) if identity not in verdicts.gone]
+
+
+def _bad_chosen(row: PreferenceRow, verdicts: Verdicts) -> str | None:
+    standing = _run_of_pair(row.chosen_run_id, verdicts)
+    found = [verdicts.may_be_imitated(identity) for identity in standing]
+    if not standing:
+        return f"chosen run {row.chosen_run_id!r} does not stand"
+    return next((f"chosen: {text}" for text in found if text is not None), None)
+
+
+def _bad_rejected(row: PreferenceRow, verdicts: Verdicts) -> str | None:
+    standing = _run_of_pair(row.rejected_run_id, verdicts)
+    if not standing:
+        return f"rejected run {row.rejected_run_id!r} does not stand"
+    for identity in standing:
+        category, reason = verdicts.category[identity], verdicts.reason[identity]
+        if category != "rejected" or reason == "errors_unjudged":
+            return f"rejected run {row.rejected_run_id!r} is {category!r} ({reason}), expected one that was judged and rejected"
+    return None
+
+
+def _unsafe_document(row: RagRow, verdicts: Verdicts) -> str | None:
+    if row.kind != "run":
+        return None
+    category = verdicts.category.get(row.id)
+    if row.id in verdicts.gone:
+        return f"the run is {verdicts.gone[row.id]!r}, expected a standing one"
+    if category not in {"accepted", "partially_accepted"}:
+        return f"category is {category!r}, expected accepted or partially_accepted"
+    return verdicts.run_verdict(row.id, row.source_run_ids[0]) if row.source_run_ids else "source_run_ids is empty"
+
+
+def _unsafe_source(row: RagRow, verdicts: Verdicts) -> str | None:
+    both = set(row.source_run_ids) & set(row.failed_run_ids)
+    return f"run {min(both)!r} stands among the passed and the failed" if both else None
+
+
+def _rejected_text(row: RagRow, verdicts: Verdicts) -> str | None:
+    """Look for a rejected answer of the same task in what is embedded; what was asked, or passed too, is no leak."""
+    runs = [identity for run in (*row.source_run_ids, *row.failed_run_ids) for identity in verdicts.of_run.get(run, ())]
+    tasks = {verdicts.task_of[identity] for identity in runs if identity in verdicts.task_of}
+    passed = [verdicts.answers[i] for i in runs if i in verdicts.answers and verdicts.category[i] != "rejected"]
+    harmless = [*passed, *(text for task in tasks for text in verdicts.asked_of[task])]
+    embedded = normalise(row.embedding_text)
+    for text in sorted({text for task in tasks for text in verdicts.rejected_of.get(task, ())}):
+        if len(text) >= _SHORT and text in embedded and not any(text in other for other in harmless):
+            return f"embedding_text holds a rejected run's text: {text[:60]!r}"
+    return None
+
+
+_TRAINED = (SftRow, PromptCompletionRow)
+
+CHECKS: tuple[Check, ...] = (
+    Check("forbidden_category", _TRAINED, _forbidden_source),
+    Check("forbidden_run", _TRAINED, _forbidden_run),
+    Check("empty_answer", (*_TRAINED, PreferenceRow), _empty_answer),
+    Check("broken_turns", (*_TRAINED, PreferenceRow), _broken_turns),
+    Check("self_pair", (PreferenceRow,), _bad_pair),
+    Check("forbidden_chosen", (PreferenceRow,), _bad_chosen),
+    Check("forbidden_rejected", (PreferenceRow,), _bad_rejected),
+    Check("unsafe_document", (RagRow,), _unsafe_document),
+    Check("unsafe_source", (RagRow,), _unsafe_source),
+    Check("rejected_text", (RagRow,), _rejected_text),
+)
+"""In the order they are asked; the first that finds something speaks for the row."""
+
+
+def check_rows(path: str, lines: Iterator[bytes], verdicts: Verdicts) -> list[str]:
+    """Return the violations in an export file, each with path and line.
+
+    Raises:
+        SchemaError: a line is not a row of that export.
+    """
+    kind = ROW_TYPES[path]
+    checks = [check for check in CHECKS if kind in check.kinds]
+    found: list[str] = []
+    before = ""
+    for number, line in enumerate(lines, 1):
+        row: Any = decode_document(line, kind, place=f"{path}:{number}")
+        if row.id <= before:
+            found.append(f"{path}:{number}: [order] id {row.id!r} does not come after {before!r}")
+        before = row.id
+        for check in checks:
+            text = check.find(row, verdicts)
+            if text is not None:
+                found.append(f"{path}:{number}: [{check.name}] {text}")
+                break
+    return found

@@ -1,0 +1,31 @@
+"""The table of log formats; one module each, imported when a source needs it.
+
+A format is a function from one raw record to one `Reading` (`distill.formats.reading`). What a mapping in the
+config can say is in `distill.formats.mapping`.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["FORMATS", "Format", "format_module"]
+
+
+class Format(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    """What a source says in `format`."""
+    module: str
+    """Where its `build_reader` is."""
+    doc: str
+    """What such a log is."""
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("outcomes", "distill.formats.outcomes", "runs with their errors, tests and the agent's own claim"),
+    Format("scrum_reviews", "distill.formats.scrum_reviews", "runs with a reviewer's verdict"),
+)
+
+
+def format_module(name: str | None) -> str:
+    """Return the module that reads a source of this format; a mapped source has none."""
+    return next((entry.module for entry in FORMATS if entry.name == name), "distill.formats.mapping")

@@ -1,0 +1,50 @@
+"""The native log `outcomes`: one run a line, with its errors, its tests and the agent's own claim (SPEC 2.1)."""
+
+from typing import Any
+
+from distill.config import Config, Source
+from distill.formats.native import Count, NativeRow, common_values, find_infrastructure
+from distill.formats.reading import Position, Reader, Reading, convert_row
+from distill.jsonl import BadLine
+from distill.schemas.evidence import Checks, Signal
+
+__all__ = ["OutcomesRow", "build_reader"]
+
+
+class OutcomesRow(NativeRow, kw_only=True):
+    """One line of the log."""
+
+    ok: bool | None = None
+    """What the agent says of itself."""
+    errors: list[str] | None = None
+    """Errors it met."""
+    attempts: Count | None = None
+    """On which attempt it ended."""
+    tests: Checks | None = None
+    """Executed checks."""
+
+
+def build_reader(source: Source, config: Config) -> Reader:
+    """Return the reader of one source."""
+
+    def read(record: dict[str, Any], position: Position) -> Reading:
+        row = convert_row(record, OutcomesRow)
+        if row.response is None and row.messages is None:
+            raise BadLine("missing_field", "neither response nor messages is there, expected one of them")
+        values, warning = common_values(row, source)
+        infrastructure, errors = find_infrastructure(row.errors or [], config)
+        values |= {"errors": errors, "attempts": row.attempts, "signals": [*_signals(row), *infrastructure]}
+        return Reading(values, warning)
+
+    return read
+
+
+def _signals(row: OutcomesRow) -> list[Signal]:
+    signals: list[Signal] = []
+    if row.tests is not None:
+        ran = row.tests.passed + row.tests.failed
+        verdict = "none" if not ran else "fail" if row.tests.failed else "pass"
+        signals.append(Signal(kind="test", verdict=verdict, checks=row.tests, where="tests"))
+    if row.ok is not None:
+        signals.append(Signal(kind="self", verdict="pass" if row.ok else "fail", value=row.ok, where="ok"))
+    return signals

@@ -1,0 +1,89 @@
+"""What every format gives: the fields of one evidence record, before id and provenance are known."""
+
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from distill.config import Config, Source
+from distill.jsonl import BadLine
+from distill.schemas.evidence import EvidenceRecord, Message
+from distill.times import BadTime, parse_time
+
+__all__ = ["Position", "Reader", "Reading", "convert_row", "convert_time", "first_user_text"]
+
+
+T = TypeVar("T")
+
+
+class Position(NamedTuple):
+    """Where a record stands, as far as its values may depend on it."""
+
+    recorded_path: str
+    """`<source>/<path below its root>`."""
+    line: int
+    """Line, counted from 1."""
+    groups: dict[str, str | None]
+    """Named groups of the file pattern."""
+
+
+class Reading(NamedTuple):
+    """One record understood."""
+
+    values: dict[str, Any]
+    """Fields of `EvidenceRecord` but id, source and provenance."""
+    warning: str | None = None
+    """Slug of something worth telling."""
+
+
+class Reader(Protocol):
+    """A compiled format: call it with a decoded record and its position.
+
+    Raises:
+        BadLine: the record says something that cannot be read.
+    """
+
+    def __call__(self, record: dict[str, Any], position: Position, /) -> Reading:
+        """Understand one record."""
+
+
+class BuildReader(Protocol):
+    """What a format module offers as `build_reader`: compile once, read many."""
+
+    def __call__(self, source: Source, config: Config, /) -> Reader:
+        """Compile the reader of one source."""
+
+
+def convert_row(record: dict[str, Any], kind: type[T]) -> T:
+    """Check a raw record against the struct of its format; unknown fields are accepted.
+
+    Raises:
+        BadLine: `missing_field` or `mistyped_field`, with the field's path and what was found.
+    """
+    try:
+        return msgspec.convert(record, kind)
+    except msgspec.ValidationError as err:
+        text = str(err)
+        raise BadLine("missing_field" if "missing required field" in text else "mistyped_field", text) from err
+
+
+def convert_time(text: str | None, source: Source) -> str:
+    """Return a row's own time in UTC.
+
+    Raises:
+        BadLine: `bad_time`, or `missing_field` where there is none.
+    """
+    if text is None:
+        raise BadLine("missing_field", "created_at is null, expected a time; it is never guessed")
+    try:
+        return parse_time(text, source.timezone)
+    except BadTime as err:
+        raise BadLine("bad_time", f"created_at: {err}") from err
+
+
+def first_user_text(messages: list[Message] | None) -> str | None:
+    """Return the content of the first user message, or None."""
+    return next((message.content for message in messages or () if message.role == "user" and message.content), None)
+
+
+RECORD_FIELDS = frozenset(EvidenceRecord.__struct_fields__) - {"schema_version", "id", "source", "provenance"}
+"""What a reading may fill."""

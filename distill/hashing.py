@@ -1,0 +1,98 @@
+"""The one place that knows the hashes: blake3 decides, sha256 stands beside it (SPEC 3, SPEC 6).
+
+Laws:
+1. Every hash over several parts takes each part preceded by its length (8 bytes, little-endian); an absent part
+   has length 0.
+2. An aggregate is a Merkle root over leaves sorted by path bytes: independent of the order, different for any
+   change of a path or a content. A leaf starts with the bare byte 0, a node with the bare byte 1.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from blake3 import blake3
+
+__all__ = ["FileHasher", "aggregate_hash", "hash_bytes", "hash_file", "hash_parts", "row_id", "tagged"]
+
+_CHUNK = 1 << 18
+
+
+def tagged(digest: bytes) -> str:
+    """Name the algorithm in front of a digest: `blake3:` and 64 hex digits."""
+    return "blake3:" + digest.hex()
+
+
+def hash_bytes(data: bytes) -> str:
+    """Return the blake3 of `data` as 64 hex digits."""
+    return blake3(data).hexdigest()
+
+
+def hash_parts(parts: Iterable[str | bytes | None], *, prefix: bytes = b"") -> bytes:
+    """Return the 32-byte blake3 of several parts, each preceded by its length (law 1)."""
+    hasher = blake3(prefix)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part or b""
+        hasher.update(len(data).to_bytes(8, "little"))
+        hasher.update(data)
+    return hasher.digest()
+
+
+def row_id(*parts: str | bytes | None) -> str:
+    """Return the id of a row: the first 16 bytes of the blake3 of its parts, in hex (SPEC 3)."""
+    return hash_parts(parts)[:16].hex()
+
+
+def aggregate_hash(entries: Iterable[tuple[str, str]]) -> str:
+    """Return the Merkle root over (path, blake3 hex) pairs, tagged (law 2); of nothing, the hash of no bytes."""
+    ordered = sorted((path.encode(), bytes.fromhex(digest)) for path, digest in entries)
+    level = [hash_parts((path, digest), prefix=b"\0") for path, digest in ordered]
+    if not level:
+        return tagged(blake3(b"").digest())
+    while len(level) > 1:
+        paired = [blake3(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
+        level = paired + level[len(paired) * 2 :]
+    return tagged(level[0])
+
+
+class FileHasher:
+    """Takes the hashes of a stream of bytes as they pass: blake3 always, sha256 where it is not known yet."""
+
+    def __init__(self, *, sha256: bool = True) -> None:
+        """Start empty; without `sha256` only blake3 is taken and `sha256` stays empty."""
+        self._blake3 = blake3()
+        self._sha256 = hashlib.sha256() if sha256 else None
+        self.bytes = 0
+
+    def update(self, data: bytes) -> None:
+        """Add the next bytes."""
+        self._blake3.update(data)
+        if self._sha256 is not None:
+            self._sha256.update(data)
+        self.bytes += len(data)
+
+    @property
+    def blake3(self) -> str:
+        """The blake3 so far, 64 hex digits."""
+        return self._blake3.hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 so far, 64 hex digits, or empty where it is not taken."""
+        return self._sha256.hexdigest() if self._sha256 is not None else ""
+
+
+def hash_file(path: str | Path, *, sha256: bool = False, length: int | None = None) -> FileHasher:
+    """Hash a file, or its first `length` bytes.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    hasher = FileHasher(sha256=sha256)
+    left = length
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK if left is None else min(_CHUNK, left)):
+            hasher.update(chunk)
+            if left is not None:
+                left -= len(chunk)
+    return hasher

@@ -1,0 +1,231 @@
+"""JSON Lines: bytes to lines to values and back, and the one `validate` (STYLE 5).
+
+What a log line *means* is in `distill.formats`. Laws:
+1. A line is decoded in exactly one way or refused with a reason of SPEC 9; nothing is guessed.
+2. What is written was converted to plain values and back first, so a struct that breaks its schema is never
+   written.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+
+import msgspec
+
+from distill.errors import SchemaError
+from distill.hashing import FileHasher
+
+__all__ = ["RAW_KEPT", "BadLine", "RawLine", "decode_document", "decode_line", "encode_document", "encode_row", "read_lines", "validate"]
+
+T = TypeVar("T")
+
+MAX_DEPTH = 500
+RAW_KEPT = 1 << 16
+_CHUNK = 1 << 17
+_BOM = b"\xef\xbb\xbf"
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE = msgspec.json.Decoder().decode
+_STRINGS = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")\s*(:?)', re.DOTALL)
+
+
+class BadLine(Exception):  # noqa: N818 -- carries an outcome, not an error
+    """A line that cannot be read; the caller turns it into a skipped outcome."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        """Keep the slug and what was found."""
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}")
+
+
+class RawLine(NamedTuple):
+    """One line as it stands in the file."""
+
+    number: int
+    """Counted from 1, blank lines included."""
+    offset: int
+    """Byte at which it starts, in the unpacked file."""
+    raw: bytes
+    """Without line end and byte order mark; cut to 64 KiB where it was too long."""
+    ended: bool
+    """False for a last line without newline."""
+    length: int
+    """Bytes of the whole line without its end."""
+    hash: str | None
+    """blake3 of a line too long to be kept; else None."""
+
+
+def validate(value: Any, kind: type[T]) -> T:
+    """Return `value` converted to plain values and back to `kind` (law 2).
+
+    Raises:
+        SchemaError: a field breaks its type.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(value), kind)
+    except msgspec.ValidationError as err:
+        raise SchemaError(f"{kind.__name__}: {err}") from err
+
+
+def encode_row(value: msgspec.Struct) -> bytes:
+    """Render one validated row as a line with its newline."""
+    return _ENCODE(validate(value, type(value))) + b"\n"
+
+
+def encode_document(value: msgspec.Struct) -> bytes:
+    """Render one validated document as indented JSON with a newline at the end."""
+    return msgspec.json.format(_ENCODE(validate(value, type(value))), indent=1) + b"\n"
+
+
+def decode_document(data: bytes, kind: type[T], *, place: str) -> T:
+    """Read one of our own documents or rows.
+
+    Raises:
+        SchemaError: it is not what its schema says; the message names `place`.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise SchemaError(f"{place}: found {err}, expected a {kind.__name__} of schema version 1") from err
+
+
+def read_lines(file: BinaryIO, *, max_line_bytes: int) -> Iterator[RawLine]:
+    """Yield the lines that hold something; memory stays bounded by `max_line_bytes` (SPEC 9).
+
+    A byte order mark belongs to no line, CRLF ends a line as LF does, blank lines are counted and not yielded.
+    """
+    number, offset = 0, 0
+    long = _LongLine()
+    rest = file.read(3)
+    if rest == _BOM:
+        offset, rest = 3, b""
+    while True:
+        chunk = file.read(_CHUNK)
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop() if chunk else b""
+        for line in lines:
+            number += 1
+            length = long.bytes + len(line)
+            whole = _finish(RawLine(number, offset, line, bool(chunk), length, None), long, max_line_bytes)
+            if whole is not None:
+                yield whole
+            long = _LongLine() if long.bytes else long
+            offset += length + 1
+        if not chunk:
+            return
+        if long.bytes or len(rest) > max_line_bytes:
+            long.update(rest)
+            rest = b""
+
+
+class _LongLine(FileHasher):
+    """A line beyond the bound, hashed as it passes while only its first 64 KiB are kept."""
+
+    def __init__(self) -> None:
+        super().__init__(sha256=False)
+        self.head = b""
+
+    def update(self, data: bytes) -> None:
+        if len(self.head) < RAW_KEPT:
+            self.head += data[: RAW_KEPT - len(self.head)]
+        super().update(data)
+
+
+def _finish(line: RawLine, long: _LongLine, limit: int) -> RawLine | None:
+    if long.bytes or len(line.raw) > limit:
+        long.update(line.raw)
+        return line._replace(raw=long.head, hash=long.blake3)
+    raw = line.raw.removesuffix(b"\r")
+    return line._replace(raw=raw, length=len(raw)) if raw.strip() else None
+
+
+def decode_line(raw: bytes) -> dict[str, Any]:
+    """Parse one JSON object, refusing everything SPEC 9 refuses.
+
+    Raises:
+        BadLine: `not_json`, `truncated`, `invalid_utf8`, `lone_surrogate`, `number_out_of_range`, `too_deep` or
+            `duplicate_key`, with what was found.
+    """
+    if not raw.isascii():
+        try:
+            raw.decode()
+        except UnicodeDecodeError as err:
+            found = f"byte 0x{raw[err.start]:02x} at byte {err.start} is no UTF-8"
+            raise BadLine("invalid_utf8", found) from err
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+        raise BadLine("too_deep", f"nested {_depth(raw)} levels deep, at most {MAX_DEPTH} are read")
+    try:
+        value = _DECODE(raw)
+    except (msgspec.DecodeError, RecursionError) as err:
+        raise _explain(raw, str(err)) from err
+    if not isinstance(value, dict):
+        raise BadLine("not_json", f"found a JSON {type(value).__name__}, expected an object")
+    twice = _repeated_key(raw)
+    if twice is not None:
+        raise BadLine("duplicate_key", f"the key {twice!r} stands twice in one object")
+    return value
+
+
+def _explain(raw: bytes, message: str) -> BadLine:
+    if re.search(rb"\\u[dD][89a-fA-F]", raw) and _has_lone_surrogate(raw):
+        return BadLine("lone_surrogate", "a string holds half a surrogate pair")
+    if "out of range" in message:
+        return BadLine("number_out_of_range", message)
+    if "truncated" in message:
+        return BadLine("truncated", f"the record ends at byte {len(raw)} before it is complete")
+    return BadLine("not_json", message)
+
+
+def _has_lone_surrogate(raw: bytes) -> bool:
+    for token, _ in _STRINGS.findall(raw):
+        pending = False
+        for match in re.finditer(rb"\\(u[0-9a-fA-F]{4}|.)|[^\\]+", token):
+            escape = match.group(1)
+            code = int(escape[1:], 16) if escape and escape[:1] == b"u" and len(escape) == 5 else 0
+            if 0xDC00 <= code < 0xE000:
+                if not pending:
+                    return True
+                pending = False
+                continue
+            if pending:
+                return True
+            pending = 0xD800 <= code < 0xDC00
+        if pending:
+            return True
+    return False
+
+
+def _depth(raw: bytes) -> int:
+    deepest = level = 0
+    for byte in _STRINGS.sub(b"", raw):
+        if byte in b"[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif byte in b"]}":
+            level -= 1
+    return deepest
+
+
+def _repeated_key(raw: bytes) -> str | None:
+    """Return a key that stands twice in one object; rows whose keys are all different are cleared at once."""
+    keys = [token for token, colon in _STRINGS.findall(raw) if colon]
+    if len(set(keys)) == len(keys) and not any(b"\\" in key for key in keys):
+        return None
+    return _walk_keys(raw)
+
+
+def _walk_keys(raw: bytes) -> str | None:
+    open_objects: list[set[str]] = []
+    for match in re.finditer(rb'("[^"\\]*(?:\\.[^"\\]*)*")\s*(:?)|[{}]', raw, re.DOTALL):
+        token, colon = match.group(1), match.group(2)
+        if token is None:
+            if match.group(0) == b"{":
+                open_objects.append(set())
+            else:
+                open_objects.pop()
+        elif colon:
+            key = _DECODE(token)
+            if key in open_objects[-1]:
+                return str(key)
+            open_objects[-1].add(key)
+    return None

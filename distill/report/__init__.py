@@ -1,0 +1,1 @@
+"""What people read: summary.md, the terminal, and the answers of `distill read`."""

@@ -1,0 +1,162 @@
+"""export-preference: pairs of a better and a worse answer to the same prompt (SPEC 5.4)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from distill.config import Config, Preference
+from distill.conversation import Turn, normalise, text_key
+from distill.hashing import row_id
+from distill.outcome import Kind, Outcome, Row
+from distill.runs import Run, admits
+from distill.schemas.export_rows import PreferenceRow
+from distill.stages import PREFERENCE, QUARANTINE
+from distill.stages.export_common import chat, find_defect, leave_out, run_turns
+
+__all__ = ["Pair", "choose_pairs", "find_split", "run"]
+
+_QUARANTINE = f"{QUARANTINE}/preference.jsonl"
+_ORDER = ("over_cap", "duplicate_text", "not_final_turn", "diverges_before_agent", "prompts_differ")
+
+
+class _Side(NamedTuple):
+    run: Run
+    turns: list[Turn]
+    key: bytes
+    chosen: bool
+
+    @property
+    def id(self) -> str:
+        return self.run.evidence.id
+
+
+class Pair(NamedTuple):
+    """Two runs of one task that part at turn `split`."""
+
+    chosen: _Side
+    """The better one."""
+    rejected: _Side
+    """The worse one."""
+    split: int
+    """Turn at which they part: the first one that differs."""
+
+
+def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
+    """Yield one outcome per scored row, then one per pair."""
+    tasks: dict[tuple[str, str], list[_Side]] = defaultdict(list)
+    for one in runs:
+        turns = run_turns(one)
+        out = _keep_out(one, turns, config)
+        if out is not None:
+            yield leave_out("export-preference", one, *out, target=_QUARANTINE)
+            continue
+        side = _Side(one, turns, text_key(turns) or b"", admits(one, config.sft.include))
+        tasks[one.scope, one.evidence.task_id or ""].append(side)
+    for task in sorted(tasks):
+        yield from _pair_task(sorted(tasks[task], key=lambda side: side.id), config.preference)
+
+
+def _keep_out(one: Run, turns: list[Turn], config: Config) -> tuple[Kind, str] | None:
+    if one.excluded is not None:
+        return ("quarantined" if one.excluded in {"conflicting_verdicts", "run_id_reused"} else "filtered"), one.excluded
+    judged = one.category == "rejected" and one.reasons[0] != "errors_unjudged" and not one.infrastructure
+    if not judged and not admits(one, config.sft.include):
+        return "filtered", "neither_side"
+    defect = find_defect(one, turns)
+    if defect is not None:
+        return "quarantined", defect
+    return ("filtered", "missing_task_id") if one.evidence.task_id is None else None
+
+
+def _pair_task(sides: list[_Side], settings: Preference) -> Iterator[Outcome]:
+    standing: dict[tuple[bool, bytes], _Side] = {}
+    fate: dict[str, str] = {}
+    for side in sides:
+        if standing.setdefault((side.chosen, side.key), side) is not side:
+            fate[side.id] = "duplicate_text"
+    candidates: list[Pair] = []
+    for chosen in (side for side in standing.values() if side.chosen):
+        for rejected in (side for side in standing.values() if not side.chosen):
+            split = find_split(chosen, rejected, settings)
+            if isinstance(split, Pair):
+                candidates.append(split)
+            elif split is not None:
+                _better(fate, chosen.id, split)
+                _better(fate, rejected.id, split)
+    pairs = choose_pairs(candidates, settings)
+    for pair in candidates:
+        _better(fate, pair.chosen.id, "over_cap")
+        _better(fate, pair.rejected.id, "over_cap")
+    paired = {side.id for pair in pairs for side in (pair.chosen, pair.rejected)}
+    both = {side.chosen for side in sides} == {True, False}
+    rows = defaultdict(list)
+    for pair in pairs:
+        rows[pair.chosen.id].append(_build_row(pair))
+    for side in sides:
+        if side.id in paired:
+            yield Outcome("accepted", side.id, rows=tuple(rows.get(side.id, ())))
+        else:
+            yield Outcome("filtered", side.id, reason=fate.get(side.id, "no_counterpart") if both else "no_counterpart")
+
+
+def _better(fate: dict[str, str], identity: str, reason: str) -> None:
+    present = fate.get(identity)
+    if present is None or _ORDER.index(reason) < _ORDER.index(present):
+        fate[identity] = reason
+
+
+def find_split(chosen: _Side, rejected: _Side, settings: Preference) -> Pair | str | None:
+    """Return the pair two runs make, or the reason why they make none; None where their scope forbids it."""
+    if settings.pair_scope == "same_model" and (chosen.run.evidence.model or "") != (rejected.run.evidence.model or ""):
+        return None
+    if chosen.run.evidence.run_id == rejected.run.evidence.run_id or chosen.key == rejected.key:
+        return None
+    ours = [(turn.role, normalise(turn.content)) for turn in chosen.turns]
+    theirs = [(turn.role, normalise(turn.content)) for turn in rejected.turns]
+    split = 0
+    while split < min(len(ours), len(theirs)) and ours[split] == theirs[split]:
+        split += 1
+    if not any(role == "user" for role, _ in ours[:split]):
+        return "prompts_differ"
+    if split >= len(ours) or split >= len(theirs) or ours[split][0] != "assistant" or theirs[split][0] != "assistant":
+        return "diverges_before_agent"
+    final = split == len(ours) - 1 and split == len(theirs) - 1
+    if not final and (not settings.step_pairs or chosen.turns[split].failed):
+        return "not_final_turn"
+    return Pair(chosen, rejected, split)
+
+
+def choose_pairs(candidates: list[Pair], settings: Preference) -> list[Pair]:
+    """Take at most `max_pairs_per_task` pairs, one at a time, each the first by the order of SPEC 5.4."""
+    left, taken, uses = list(candidates), list[Pair](), Counter[bytes]()
+    while left and len(taken) < settings.max_pairs_per_task:
+        best = min(left, key=lambda pair: _rank(pair, uses))
+        left.remove(best)
+        taken.append(best)
+        uses.update((best.chosen.key, best.rejected.key))
+    return taken
+
+
+def _rank(pair: Pair, uses: Counter[bytes]) -> tuple[bool, bool, int, str, str]:
+    chosen, rejected = pair.chosen, pair.rejected
+    same = (chosen.run.evidence.model or "") == (rejected.run.evidence.model or "")
+    retried = chosen.run.category != "accepted"
+    return (not same, retried, uses[chosen.key] + uses[rejected.key], chosen.id, rejected.id)
+
+
+def _build_row(pair: Pair) -> Row:
+    chosen, rejected = pair.chosen.run.evidence, pair.rejected.run.evidence
+    identity = row_id(chosen.id, rejected.id)
+    row = PreferenceRow(
+        prompt=chat(pair.chosen.turns[: pair.split]),
+        chosen=chat([pair.chosen.turns[pair.split]]),
+        rejected=chat([pair.rejected.turns[pair.split]]),
+        id=identity,
+        chosen_run_id=chosen.run_id or "",
+        rejected_run_id=rejected.run_id or "",
+        chosen_model=chosen.model or "",
+        rejected_model=rejected.model or "",
+        reason=pair.rejected.run.reasons[0],
+        provenance=f"{chosen.provenance}; {rejected.provenance}",
+    )
+    return Row(PREFERENCE, identity, row)

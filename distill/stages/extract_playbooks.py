@@ -1,0 +1,124 @@
+"""extract-playbooks: what the runs of one task teach, without calling a model (SPEC 5.1)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+from distill.config import Config
+from distill.conversation import Turn, normalise, user_text
+from distill.hashing import row_id
+from distill.outcome import Outcome, Row
+from distill.runs import Run
+from distill.schemas.export_rows import Pitfall, Playbook, Statement
+from distill.schemas.scored_run import CATEGORIES
+from distill.stages import PLAYBOOKS
+from distill.stages.export_common import run_turns
+
+__all__ = ["build_playbook", "run"]
+
+_TITLE = 80
+
+
+def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
+    """Yield one outcome per scored row; the playbook of a group comes with its first run."""
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for one in runs:
+        value = _group_of(one, config.playbooks.group_by)
+        if one.excluded is not None:
+            yield Outcome("filtered", one.evidence.id, reason=one.excluded)
+        elif value is None:
+            yield Outcome("filtered", one.evidence.id, reason="missing_task_id")
+        else:
+            groups[one.scope, value].append(one)
+    for (scope, value), members in sorted(groups.items()):
+        members.sort(key=lambda one: one.evidence.id)
+        playbook = build_playbook(f"{scope}:{value}" if scope else value, members)
+        if playbook is None:
+            yield from (Outcome("filtered", one.evidence.id, reason="no_playbook") for one in members)
+            continue
+        rows: tuple[Row, ...] = (Row(PLAYBOOKS, playbook.id, playbook),)
+        for one in members:
+            yield Outcome("accepted", one.evidence.id, rows=rows)
+            rows = ()
+
+
+def _group_of(one: Run, group_by: str) -> str | None:
+    if group_by.startswith("tags."):
+        return one.evidence.tags.get(group_by.removeprefix("tags."))
+    value = getattr(one.evidence, group_by)
+    return None if value is None else str(value)
+
+
+def build_playbook(group: str, members: list[Run]) -> Playbook | None:
+    """Return the playbook of a group, or None where it would say nothing; `members` are sorted by id."""
+    passed = [one for one in members if one.category in {"accepted", "partially_accepted"} and run_turns(one)]
+    failed = [one for one in members if one.category == "rejected"]
+    pitfalls = _pitfalls(members)
+    if not passed and not pitfalls and not failed:
+        return None
+    best = passed or failed or members
+    asked = min((user_text(one.evidence) for one in best), key=lambda text: (not text, len(text), text))
+    counts = Counter(one.category for one in members)
+    return Playbook(
+        id=row_id("playbook", group),
+        group=group,
+        kind="playbook" if passed else "pitfalls",
+        title=make_title(asked),
+        when=asked,
+        steps=_steps(passed),
+        pitfalls=pitfalls,
+        counts={category: counts[category] for category in CATEGORIES},
+        models=sorted({one.evidence.model for one in passed if one.evidence.model}),
+        single_support=len(passed) == 1,
+        source_run_ids=sorted({one.evidence.run_id for one in passed if one.evidence.run_id}),
+        failed_run_ids=sorted({one.evidence.run_id for one in failed if one.evidence.run_id}),
+        evidence_ids=[one.evidence.id for one in members],
+        provenance="; ".join(str(one.evidence.provenance) for one in members),
+    )
+
+
+def make_title(text: str) -> str:
+    """Return the first line of a text that says something, cut to 80 characters."""
+    line = next((line for line in map(normalise, text.splitlines()) if line), "")
+    return line if len(line) <= _TITLE else line[: _TITLE - 1].rstrip() + "…"
+
+
+def _calls(one: Run) -> tuple[str, ...]:
+    calls = [call for message in one.evidence.messages or () for call in message.tool_calls or ()]
+    return tuple(
+        f"{call.name}({', '.join(sorted(call.arguments)) if isinstance(call.arguments, dict) else ''})" for call in calls
+    )
+
+
+def _steps(passed: list[Run]) -> list[Statement]:
+    """Return the call sequence most runs share, or else the shortest accepted answer as worked example."""
+    sequences = {one.evidence.id: _calls(one) for one in passed}
+    shared = Counter(sequence for sequence in sequences.values() if sequence)
+    if shared:
+        sequence, support = min(shared.items(), key=lambda item: (-item[1], len(item[0]), item[0]))
+        ids = sorted(identity for identity, calls in sequences.items() if calls == sequence)
+        return [Statement(text=call, support=support, of=len(passed), evidence_ids=ids) for call in sequence]
+    if not passed:
+        return []
+    answers = [(run_turns(one)[-1], one.evidence.id) for one in passed]
+    shortest, identity = min(answers, key=lambda item: (len(item[0].content), item[0].content, item[1]))
+    return [Statement(text=shortest.content, support=_support(shortest, answers), of=len(passed), evidence_ids=[identity])]
+
+
+def _support(answer: Turn, answers: list[tuple[Turn, str]]) -> int:
+    return sum(normalise(other.content) == normalise(answer.content) for other, _ in answers)
+
+
+def _pitfalls(members: list[Run]) -> list[Pitfall]:
+    """Return lessons, the reasons persons gave and errors, each once with every run behind it."""
+    found: dict[tuple[str, str], tuple[str, list[str]]] = {}
+    for one in members:
+        human = any(signal.kind == "human" for signal in one.evidence.signals)
+        texts = [("human_reason" if human else "lesson", lesson) for lesson in one.evidence.lessons]
+        texts += [("error", error) for error in one.evidence.errors]
+        for kind, text in texts:
+            if text.strip():
+                found.setdefault((kind, normalise(text)), (text, []))[1].append(one.evidence.id)
+    return [
+        Pitfall(text=text, kind=kind, evidence_ids=sorted(set(ids)))  # type: ignore[arg-type]
+        for (kind, _), (text, ids) in sorted(found.items())
+    ]

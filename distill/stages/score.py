@@ -1,0 +1,52 @@
+"""score: evidence to scored runs, then the resolution over all of them (SPEC 4)."""
+
+from collections.abc import Iterable, Iterator
+
+from distill.config import Config
+from distill.outcome import Kind, Outcome, Row
+from distill.plan import RESOLUTION, SCORED
+from distill.rules import RULES_VERSION, build_facts, score_run
+from distill.schemas.evidence import EvidenceRecord
+from distill.schemas.scored_run import Category, ResolutionRow, ScoredRun
+from distill.stages.resolution import Entry, build_entry, resolve
+
+__all__ = ["run", "score_record"]
+
+_OUTCOMES: dict[Category, Kind] = {
+    "accepted": "accepted", "rejected": "rejected", "partially_accepted": "quarantined", "needs_human_review": "quarantined",
+}  # fmt: skip
+
+
+def score_record(record: EvidenceRecord, *, judge_confidence: float) -> ScoredRun:
+    """Score one row by itself."""
+    facts = build_facts(record.signals, errors=bool(record.errors), attempts=record.attempts, judge_confidence=judge_confidence)
+    verdict = score_run(facts, record.signals)
+    return ScoredRun(
+        evidence_id=record.id, run_id=record.run_id, task_id=record.task_id, category=verdict.category, score=verdict.score,
+        reasons=verdict.reasons, sub_scores=verdict.sub_scores, rules_version=RULES_VERSION,
+    )  # fmt: skip
+
+
+def run(rows: Iterable[tuple[str, EvidenceRecord]], config: Config) -> Iterator[Outcome]:
+    """Yield one outcome per evidence row, counted after the resolution, and the resolution's rows.
+
+    `rows` are (partition, record) in the order of partitions and lines.
+    """
+    scopes = {source.name: source.scope for source in config.sources}
+    entries: list[Entry] = []
+    waiting: list[tuple[str, ScoredRun, str]] = []
+    for partition, record in rows:
+        scored = score_record(record, judge_confidence=config.judge_confidence)
+        entries.append(build_entry(record, scored, scopes.get(record.source, record.source)))
+        waiting.append((partition, scored, str(record.provenance)))
+    resolution = resolve(entries, judge_confidence=config.judge_confidence)
+    decided: dict[tuple[str, str], ResolutionRow] = {(row.evidence_id, row.provenance): row for row in resolution if row.category is not None}
+    for partition, scored, where in waiting:
+        row = decided.get((scored.evidence_id, where))
+        category = row.category if row is not None and row.category is not None else scored.category
+        reasons = row.reasons if row is not None else scored.reasons
+        yield Outcome(
+            _OUTCOMES[category], scored.evidence_id, reason=reasons[0], file=partition, category=category,
+            rows=(Row(f"{SCORED}/{partition}", None, scored),),
+        )  # fmt: skip
+    yield from (Outcome("accepted", None, rows=(Row(RESOLUTION, None, row),)) for row in resolution)

@@ -1,0 +1,67 @@
+"""Times of logs: RFC 3339 in, RFC 3339 in UTC out (SPEC 3); the clock is not here."""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+
+__all__ = ["BadTime", "is_zone", "parse_time"]
+
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?", re.ASCII
+)
+
+
+class BadTime(ValueError):  # noqa: N818 -- carries an outcome, not an error
+    """A text that names no time."""
+
+
+def parse_time(text: str, zone: str | None) -> str:
+    """Return a time in UTC with `Z` and at most six decimals, further ones cut.
+
+    `zone` is the source's zone for times that name none.
+
+    Raises:
+        BadTime: the text is no RFC 3339 time, names an impossible one, or has no zone while `zone` is None.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise BadTime(f"found {text!r}, expected a time such as '2026-04-27T09:14:03Z'")
+    *numbers, fraction, offset = match.groups()
+    if offset is None and zone is None:
+        raise BadTime(f"found {text!r} without zone, expected 'Z' or an offset; or set timezone for the source")
+    micro = int((fraction or "0")[:6].ljust(6, "0"))
+    try:
+        year, month, day, hour, minute, second = map(int, numbers)
+        moment = datetime(year, month, day, hour, minute, second, micro, tzinfo=_zone(offset or zone or "Z")).astimezone(UTC)
+    except (ValueError, OverflowError) as err:
+        raise BadTime(f"found {text!r}, an impossible time: {err}") from err
+    tail = f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else ""
+    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}{tail}Z"
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> tzinfo:
+    if name in {"Z", "z", "UTC"}:
+        return UTC
+    offset = re.fullmatch(r"([+-])(\d\d):?(\d\d)", name)
+    if offset is not None:
+        hours, minutes = int(offset[2]), int(offset[3])
+        if hours > 23 or minutes > 59:
+            raise ValueError(f"no such offset {name!r}")
+        span = timedelta(hours=hours, minutes=minutes)
+        return timezone(span if offset[1] == "+" else -span)
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 -- only for named zones
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError) as err:
+        raise ValueError(f"no such zone {name!r}") from err
+
+
+def is_zone(name: str) -> bool:
+    """Tell whether `name` is a zone that times can be read in."""
+    try:
+        _zone(name)
+    except ValueError:
+        return False
+    return True
