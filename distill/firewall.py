@@ -191,7 +191,8 @@ def _rejected_text(row: RagRow, verdicts: Verdicts) -> str | None:
     runs = [identity for run in (*row.source_run_ids, *row.failed_run_ids) for identity in verdicts.of_run.get(run, ())]
     tasks = {verdicts.task_of[identity] for identity in runs if identity in verdicts.task_of}
     passed = [verdicts.answers[i] for i in runs if i in verdicts.answers and verdicts.category[i] != "rejected"]
-    harmless = [*passed, *(text for task in tasks for text in verdicts.asked_of[task])]
+    asked = sorted(text for task in tasks for text in verdicts.asked_of[task])
+    harmless = [*passed, *asked, *(f"{question} {answer}" for question in asked for answer in passed)]
     embedded = normalise(row.embedding_text)
     for text in sorted({text for task in tasks for text in verdicts.rejected_of.get(task, ())}):
         if len(text) >= _SHORT and text in embedded and not any(text in other for other in harmless):

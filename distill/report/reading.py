@@ -1,0 +1,115 @@
+"""The answers of `distill read`, `distill runs` and `distill search`, from the documents and files of a project."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from distill.build.history import read_run, read_runs
+from distill.build.ledger import read_ledger
+from distill.canonical import dump_sorted, load_plain
+from distill.errors import ConfigError
+from distill.plan import EVIDENCE, REPORTS, RESOLUTION, SCORED
+from distill.stages import INDEX, PLAYBOOKS, PREFERENCE, QUARANTINE, RAG, SFT
+from distill.stages.index import search_index
+
+__all__ = ["list_runs", "read_log_run", "read_pipeline_run", "search_project"]
+
+_TRACED = (SFT, PREFERENCE, RAG, PLAYBOOKS, *(f"{QUARANTINE}/{name}.jsonl" for name in ("sft", "preference", "rag")))
+
+
+def read_pipeline_run(project: Path, run_id: str | None, *, as_json: bool) -> str | None:
+    """Return the summary of a run of the pipeline, or None where there is none of that id.
+
+    Raises:
+        ConfigError: no run was added yet.
+    """
+    if run_id is None:
+        latest = project / REPORTS / "latest"
+        if not latest.exists():
+            raise ConfigError([f"{REPORTS}/latest: no full run was added yet; run doit"])
+        run_id = latest.read_text().strip()
+    folder = project / REPORTS / run_id
+    if "/" in run_id or not folder.is_dir():
+        return None
+    if not as_json:
+        return (folder / "summary.md").read_text(encoding="utf-8")
+    run = read_run(project, run_id)
+    drift = folder / "drift.json"
+    found: dict[str, Any] = {
+        "summary": msgspec.to_builtins(run.summary),
+        "drift": load_plain(drift.read_bytes()) if drift.exists() else None,
+        "receipts": {name: msgspec.to_builtins(receipt) for name, receipt in run.receipts.items()},
+        "problems": run.problems,
+    }
+    return dump_sorted(found) + "\n"
+
+
+def _rows(project: Path, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    base = project / folder
+    for path in sorted(base.rglob("*.jsonl")) if base.is_dir() else [base] if base.is_file() else []:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield f"{path.relative_to(project).as_posix()}:{number}", load_plain(line)
+
+
+def read_log_run(project: Path, run_id: str, *, as_json: bool) -> str | None:
+    """Return what became of a run in a log, given its run id or evidence id; None where no log names it."""
+    found = [(place, row) for place, row in _rows(project, EVIDENCE) if run_id in {row["run_id"], row["id"]}]
+    if not found:
+        return None
+    ids = {row["id"] for _, row in found}
+    verdicts = [(place, row) for place, row in _rows(project, SCORED) if row.get("evidence_id") in ids]
+    traces = [(place, row) for path in _TRACED for place, row in _rows(project, path) if _names(row, ids, found)]
+    if as_json:
+        plain = {"run_in_log": run_id, "evidence": found, "verdicts": verdicts, "rows": traces}
+        return dump_sorted(plain) + "\n"
+    lines = [f"{run_id!r} is a run in a log, not one of the pipeline. What became of it:"]
+    for place, row in found:
+        stood = row["provenance"]
+        lines.append(f"- evidence {row['id']} at {place}, from {stood['source_file']}:{stood['line']} at byte {stood['offset']}")
+    for place, row in verdicts:
+        what = f"{row['kind']} of" if place.startswith(RESOLUTION) else "scored"
+        lines.append(f"- {what} {row['evidence_id']}: {row['category']} ({', '.join(row['reasons'])}) at {place}")
+    for place, row in traces:
+        lines.append(f"- {row.get('reason') or 'a row'} at {place}")
+    return "\n".join(lines) + "\n"
+
+
+def _names(row: dict[str, Any], ids: set[str], found: list[tuple[str, dict[str, Any]]]) -> bool:
+    runs = {record["run_id"] for _, record in found} - {None}
+    named = {row.get("id"), row.get("evidence_id"), row.get("chosen_run_id"), row.get("rejected_run_id"), row.get("source_run_id")}
+    named |= {*row.get("source_run_ids", ()), *row.get("failed_run_ids", ()), *row.get("evidence_ids", ())}
+    return bool(named & (ids | runs))
+
+
+def list_runs(project: Path) -> str:
+    """Return one line per run that was added, oldest first."""
+    lines: list[str] = []
+    for run_id in read_runs(project):
+        run = read_run(project, run_id)
+        if run.summary is None:
+            lines.append(f"{run_id}  damaged: {run.problems[0]}")
+            continue
+        sets, verdict = run.summary.datasets, "passed" if run.summary.overall_passed else "NOT PASSED"
+        counts = " ".join(f"{name} {'-' if count is None else count}" for name, count in (("sft", sets.sft), ("pairs", sets.preference), ("rag", sets.rag)))
+        lines.append(f"{run_id}  {run.summary.ended_at}  {run.summary.scope:7}  {verdict:10}  drift {run.severity:5}  {counts}")
+    ledger = read_ledger(project)
+    lines.append(f"ledger head {ledger.head or 'empty'}" + (f"; BROKEN: {ledger.problem}" if ledger.problem else ""))
+    return "\n".join(lines) + "\n"
+
+
+def search_project(project: Path, words: str, *, limit: int) -> str:
+    """Return the best documents of the index that hold all the words.
+
+    Raises:
+        ConfigError: there is no index yet.
+    """
+    path = project / INDEX
+    if not path.exists():
+        raise ConfigError([f"{INDEX}: no index yet; run doit index"])
+    hits = search_index(path, words, limit=limit)
+    if not hits:
+        return f"nothing holds all of: {words}\n"
+    return "\n".join(f"{hit.title}\n  {hit.kind} {hit.id}  success {hit.success_score:.2f}\n  {' '.join(hit.excerpt.split())}\n" for hit in hits)
