@@ -16,9 +16,11 @@ _APP = typer.Typer(add_completion=False, no_args_is_help=True, help="Audited tra
 
 
 @_APP.command("run-all")
-def run_all(recorded_at: Annotated[str | None, typer.Option(help="Time to write as recorded_at of every record.")] = None) -> None:
+def run_all(
+    recorded_at: Annotated[str | None, typer.Option(help="Time to write as recorded_at of every record.")] = None,
+) -> None:
     """Run the whole pipeline, as `doit` does."""
-    from doit.doit_cmd import DoitMain  # noqa: PLC0415 -- only this command needs doit
+    from distill.build.command import run_doit  # noqa: PLC0415 -- only this command needs doit
 
     if recorded_at is not None:
         try:
@@ -27,8 +29,7 @@ def run_all(recorded_at: Annotated[str | None, typer.Option(help="Time to write 
             raise ConfigError([f"--recorded-at: {err}"]) from err
     if not Path("dodo.py").exists():
         raise ConfigError(["dodo.py: not here; start distill in the folder of a project"])
-    plugin = {"COMMAND": {"run": "distill.build.command:Run"}}
-    raise typer.Exit(DoitMain(extra_config=plugin).run(["run"]))
+    raise typer.Exit(run_doit())
 
 
 @_APP.command()

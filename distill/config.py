@@ -5,8 +5,7 @@ Standard library only, so that a no-op build does not import msgspec. Reading an
 """
 
 import re
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "Config", "Drift", "FieldSpec", "MinRows", "Playbooks", "Preference", "Sft", "SignalSpec", "Source",
@@ -14,8 +13,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSpec:
+class FieldSpec(NamedTuple):
     """Where the value of one evidence field comes from; exactly one of path, group, const, template, count is set."""
 
     path: str | None = None
@@ -28,14 +26,13 @@ class FieldSpec:
     """The same for every record."""
     template: str | None = None
     """Text with `{group}` places."""
-    count: str | None = None
+    count: str | None = None  # type: ignore[assignment]  # hides tuple.count, which nobody needs
     """JMESPath to a list whose length counts; a missing list has length 0."""
     plus: int = 0
     """Added to `count`."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignalSpec:
+class SignalSpec(NamedTuple):
     """How a raw value becomes a signal."""
 
     kind: str
@@ -60,8 +57,7 @@ class SignalSpec:
     """JMESPath to a judge's confidence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """One kind of log in one place."""
 
     name: str
@@ -117,8 +113,7 @@ class Source:
         return self.name if self.partition_prefix is None else self.partition_prefix
 
 
-@dataclass(frozen=True, slots=True)
-class Sft:
+class Sft(NamedTuple):
     """Settings of the SFT export."""
 
     include: tuple[str, ...] = ("accepted", "retried")
@@ -127,8 +122,7 @@ class Sft:
     """Whether runs with turns marked wrong may stand in the whole-messages file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preference:
+class Preference(NamedTuple):
     """Settings of the preference export."""
 
     max_pairs_per_task: int = 4
@@ -139,16 +133,14 @@ class Preference:
     """Whether a first divergence before the final answers makes a pair."""
 
 
-@dataclass(frozen=True, slots=True)
-class Playbooks:
+class Playbooks(NamedTuple):
     """Settings of the playbooks."""
 
     group_by: str = "task_id"
     """Evidence field, or `tags.<name>`, whose value makes a group."""
 
 
-@dataclass(frozen=True, slots=True)
-class MinRows:
+class MinRows(NamedTuple):
     """Fewest rows each export may have."""
 
     sft: int = 1
@@ -159,8 +151,7 @@ class MinRows:
     """Pairs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(NamedTuple):
     """Thresholds of drift; each overridden by DISTILL_DRIFT_<KEY>."""
 
     warn_pct: float = 20.0
@@ -173,8 +164,7 @@ class Drift:
     """alert, warn or never: from where the exit status is 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """Everything a person can set."""
 
     sources: tuple[Source, ...] = ()
@@ -189,15 +179,15 @@ class Config:
     """Regular expressions, upper and lower case alike, of errors that are nobody's failure."""
     max_line_bytes: int = 64 << 20
     """Bytes of the longest line that is read."""
-    sft: Sft = field(default_factory=Sft)
+    sft: Sft = Sft()
     """SFT export."""
-    preference: Preference = field(default_factory=Preference)
+    preference: Preference = Preference()
     """Preference export."""
-    playbooks: Playbooks = field(default_factory=Playbooks)
+    playbooks: Playbooks = Playbooks()
     """Playbooks."""
-    min_rows: MinRows = field(default_factory=MinRows)
+    min_rows: MinRows = MinRows()
     """Fewest rows per export."""
-    drift: Drift = field(default_factory=Drift)
+    drift: Drift = Drift()
     """Drift."""
     recorded_at: str | None = None
     """`--recorded-at` or DISTILL_RECORDED_AT; else each row's own time."""
@@ -212,7 +202,7 @@ class Config:
 def setting_values(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the settings a stage reads, as plain values; `scopes` stands for the scope of every source."""
     values: dict[str, Any] = {}
-    known = {item.name for item in fields(config)}
+    known = config._fields
     for name in names:
         if name == "scopes":
             values[name] = {source.name: source.scope for source in config.sources}
@@ -220,7 +210,7 @@ def setting_values(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
             values[name] = [_plain_source(source) for source in config.sources]
         elif name in known:
             value = getattr(config, name)
-            values[name] = asdict(value) if hasattr(value, "__dataclass_fields__") else value
+            values[name] = _plain(value)
         else:
             head, key = name.split(".")
             values[name] = getattr(getattr(config, head), key)
@@ -230,7 +220,14 @@ def setting_values(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
 def _plain_source(source: Source) -> dict[str, Any]:
     """Return a source without what changes no evidence."""
     ignored = {"optional", "license", "terms", "consent", "uses", "run_id_scope"}
-    return {key: value for key, value in asdict(source).items() if key not in ignored}
+    return {key: _plain(value) for key, value in source._asdict().items() if key not in ignored}
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as dicts, lists and plain values."""
+    if hasattr(value, "_asdict"):
+        return {key: _plain(item) for key, item in value._asdict().items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def named_groups(pattern: str | None) -> tuple[str, ...]:

@@ -7,9 +7,6 @@ right name where a name is unknown.
 import os
 import re
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,12 +35,12 @@ _INCLUDE = ("accepted", "retried", "with_changes", "partial_reward")
 _USES = ("rag", "sft", "preference", "publish")
 
 
-@dataclass
 class _Check:
     """Collects the problems of one config file."""
 
-    path: str
-    problems: list[str] = field(default_factory=list)
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.problems: list[str] = []
 
     def say(self, place: str, text: str) -> None:
         self.problems.append(f"{self.path}: {place}: {text}")
@@ -73,6 +70,8 @@ class _Check:
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 -- only where something is wrong
+
     close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}" if close else f"; known: {', '.join(known)}"
 
@@ -105,9 +104,15 @@ def build_config(table: dict[str, Any], *, path: str, environ: dict[str, str]) -
         ConfigError: with every problem found.
     """
     check = _Check(path)
-    check.keys("", table, tuple(item.name for item in fields(Config) if item.name not in {"path", "recorded_at"}))
+    check.keys("", table, tuple(name for name in Config._fields if name not in {"path", "recorded_at"}))
     values: dict[str, Any] = {}
-    for name, group in {"sft": Sft, "preference": Preference, "playbooks": Playbooks, "min_rows": MinRows, "drift": Drift}.items():
+    for name, group in {
+        "sft": Sft,
+        "preference": Preference,
+        "playbooks": Playbooks,
+        "min_rows": MinRows,
+        "drift": Drift,
+    }.items():
         values[name] = _section(check, name, table.get(name, {}), group)
     values["drift"] = _from_environment(check, values["drift"], environ)
     for name in ("max_skipped", "judge_confidence", "max_line_bytes"):
@@ -126,10 +131,10 @@ def build_config(table: dict[str, Any], *, path: str, environ: dict[str, str]) -
 
 
 def _recorded_at(check: _Check, text: str | None) -> str | None:
-    from distill.times import BadTime, parse_time  # noqa: PLC0415 -- only where it is given
-
     if not text:
         return None
+    from distill.times import BadTime, parse_time  # noqa: PLC0415 -- only where it is given
+
     try:
         return parse_time(text, None)
     except BadTime as err:
@@ -153,37 +158,38 @@ def _strings(check: _Check, place: str, value: Any) -> tuple[str, ...]:
     return ()
 
 
-def _section(check: _Check, name: str, table: Any, group: Callable[..., Any]) -> Any:
+def _section(check: _Check, name: str, table: Any, group: Any) -> Any:
     if not check.typed(name, table, dict, "a table"):
         return group()
-    known = {item.name: item for item in fields(group)}  # type: ignore[arg-type]
-    check.keys(name, table, tuple(known))
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        place = f"{name}.{key}"
-        default = getattr(group(), key, None)
-        if key not in known:
-            continue
-        if isinstance(default, tuple):
-            values[key] = _strings(check, place, value)
-            for item in values[key]:
-                check.choice(place, item, _INCLUDE)
-        elif isinstance(default, bool):
-            if check.typed(place, value, bool, "true or false"):
-                values[key] = value
-        elif isinstance(default, int | float):
-            if _number(check, place, value, whole=isinstance(default, int)):
-                values[key] = value
-        elif check.typed(place, value, str, "a string"):
-            values[key] = value
-            check.choice(place, value, _CHOICES.get(key, (value,)))
+    known = group._fields
+    check.keys(name, table, known)
+    defaults = group()
+    values = {key: _setting(check, f"{name}.{key}", value, getattr(defaults, key)) for key, value in table.items() if key in known}
     if name == "playbooks" and (by := values.get("group_by", "task_id")) not in EVIDENCE_FIELDS and not by.startswith("tags."):
         check.say("playbooks.group_by", f"unknown field {by!r}{_nearest(by, tuple(EVIDENCE_FIELDS))}")
     return group(**values)
 
 
+def _setting(check: _Check, place: str, value: Any, default: Any) -> Any:
+    """Return a value of the type of its default, or the default where it is wrong."""
+    right = False
+    if isinstance(default, tuple):
+        value = _strings(check, place, value)
+        for item in value:
+            check.choice(place, item, _INCLUDE)
+        return value
+    if isinstance(default, bool):
+        right = check.typed(place, value, bool, "true or false")
+    elif isinstance(default, int | float):
+        right = _number(check, place, value, whole=isinstance(default, int))
+    elif check.typed(place, value, str, "a string"):
+        check.choice(place, value, _CHOICES.get(place.rsplit(".", maxsplit=1)[-1], (value,)))
+        right = True
+    return value if right else default
+
+
 def _from_environment(check: _Check, drift: Drift, environ: dict[str, str]) -> Drift:
-    values = {item.name: getattr(drift, item.name) for item in fields(drift)}
+    values = drift._asdict()
     for key, present in values.items():
         name = f"DISTILL_DRIFT_{key.upper()}"
         text = environ.get(name)
@@ -201,21 +207,20 @@ def _sources(check: _Check, tables: Any) -> tuple[Source, ...]:
     if not isinstance(tables, list) or not tables:
         check.say("sources", "no source is named; add a [[sources]] table with name, glob and format")
         return ()
-    built = [_source(check, f"sources[{i}]", table) for i, table in enumerate(tables) if check.typed(f"sources[{i}]", table, dict, "a table")]
+    built = [
+        _source(check, f"sources[{i}]", table) for i, table in enumerate(tables) if check.typed(f"sources[{i}]", table, dict, "a table")
+    ]
     names = [source.name for source in built]
     for name in sorted({name for name in names if names.count(name) > 1}):
         check.say("sources", f"the name {name!r} stands twice")
     return tuple(built)
 
 
-def _source(check: _Check, place: str, table: dict[str, Any]) -> Source:
-    known = tuple(item.name for item in fields(Source))
-    check.keys(place, table, known)
+def _scalars(check: _Check, place: str, table: dict[str, Any]) -> dict[str, Any]:
+    """Return what a source says in plain values."""
     values: dict[str, Any] = {"name": "", "glob": ""}
     for key, value in table.items():
         at = f"{place}.{key}"
-        if key in {"fields", "tags", "signals"} or key not in known:
-            continue
         if key in {"optional", "task_id_required"}:
             if check.typed(at, value, bool, "true or false"):
                 values[key] = value
@@ -223,9 +228,16 @@ def _source(check: _Check, place: str, table: dict[str, Any]) -> Source:
             values[key] = _strings(check, at, value)
             for use in values[key]:
                 check.choice(at, use, _USES)
-        elif check.typed(at, value, str, "a string"):
+        elif key not in {"fields", "tags", "signals"} and check.typed(at, value, str, "a string"):
             values[key] = value
             check.choice(at, value, _CHOICES.get(key, (value,)))
+    return values
+
+
+def _source(check: _Check, place: str, table: dict[str, Any]) -> Source:
+    known = Source._fields
+    check.keys(place, table, known)
+    values = _scalars(check, place, {key: value for key, value in table.items() if key in known})
     for key in ("name", "glob"):
         if not values[key]:
             check.say(f"{place}.{key}", "is missing")
@@ -278,9 +290,9 @@ def _tags(check: _Check, place: str, table: Any, groups: tuple[str, ...]) -> tup
 
 
 def _field(check: _Check, place: str, table: Any, groups: tuple[str, ...]) -> FieldSpec:
-    if not check.typed(place, table, dict, "a table such as { path = \"prompt\" }"):
+    if not check.typed(place, table, dict, 'a table such as { path = "prompt" }'):
         return FieldSpec()
-    check.keys(place, table, tuple(item.name for item in fields(FieldSpec)))
+    check.keys(place, table, FieldSpec._fields)
     ways = [key for key in ("path", "group", "const", "template", "count") if key in table]
     if len(ways) != 1:
         check.say(place, f"found {ways or 'none'}, expected exactly one of path, group, const, template, count")
@@ -302,7 +314,9 @@ def _field(check: _Check, place: str, table: Any, groups: tuple[str, ...]) -> Fi
 def _signals(check: _Check, place: str, tables: Any) -> tuple[SignalSpec, ...]:
     if not check.typed(place, tables, list, "a list of tables"):
         return ()
-    return tuple(_signal(check, f"{place}[{i}]", table) for i, table in enumerate(tables) if check.typed(f"{place}[{i}]", table, dict, "a table"))
+    return tuple(
+        _signal(check, f"{place}[{i}]", table) for i, table in enumerate(tables) if check.typed(f"{place}[{i}]", table, dict, "a table")
+    )
 
 
 def _signal(check: _Check, place: str, table: dict[str, Any]) -> SignalSpec:

@@ -45,8 +45,10 @@ def _render(message: Message) -> Turn:
     parts = [message.content] if message.content else []
     if message.role == "tool":
         return Turn("user", f"<tool_response>{message.content or ''}</tool_response>")
-    for call in message.tool_calls or ():
-        parts.append(f'<tool_call>{{"name": {dump_sorted(call.name)}, "arguments": {dump_sorted(call.arguments)}}}</tool_call>')
+    parts += [
+        f'<tool_call>{{"name": {dump_sorted(call.name)}, "arguments": {dump_sorted(call.arguments)}}}</tool_call>'
+        for call in message.tool_calls or ()
+    ]
     return Turn(message.role, "\n".join(parts), bool(message.failed))
 
 

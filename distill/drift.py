@@ -5,7 +5,6 @@ and the firewall. Tests on shares are not here yet; `tests` names the questions 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import NamedTuple
 
 from distill.config import Drift
@@ -69,7 +68,7 @@ def build_drift(run: ThisRun, prior: PriorRun | None, thresholds: Drift) -> Drif
     _check_firewall(run, found)
     return DriftReport(
         run_id=run.summary.run_id, prior_run_id=prior.run_id if prior else None, severity=found.severity, flags=found.flags,
-        thresholds=asdict(thresholds), tests=found.tests, stages=stages,
+        thresholds=thresholds._asdict(), tests=found.tests, stages=stages,
     )  # fmt: skip
 
 
@@ -102,10 +101,15 @@ def _same_tools(receipt: StageReceipt, prior: PriorRun) -> bool:
 
 
 def _stage_drift(stage: StageSummary, old: StageSummary, same_tools: bool) -> StageDrift:  # noqa: FBT001 -- private
-    matches = {f"{name}_match": getattr(stage, name) == getattr(old, name) for name in ("input_hash", "output_hash", "code_hash", "config_hash")}
+    matches = {
+        f"{name}_match": getattr(stage, name) == getattr(old, name) for name in ("input_hash", "output_hash", "code_hash", "config_hash")
+    }
     alike = matches["input_hash_match"] and matches["code_hash_match"] and matches["config_hash_match"] and same_tools
     change = (stage.records_out - old.records_out) / old.records_out * 100 if old.records_out else None
-    deltas = {f"delta_{name}": getattr(stage, name) - getattr(old, name) for name in ("records_in", "records_out", "accepted", "rejected", "quarantined", "skipped", "filtered")}
+    deltas = {
+        f"delta_{name}": getattr(stage, name) - getattr(old, name)
+        for name in ("records_in", "records_out", "accepted", "rejected", "quarantined", "skipped", "filtered")
+    }
     return StageDrift(
         stage=stage.stage, pct_change_out=change, deterministic_violation=alike and not matches["output_hash_match"],
         notes=[] if same_tools else ["other tool versions than in the prior run"], **deltas, **matches,

@@ -8,8 +8,9 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from distill.errors import InputError
 from distill.hashing import FileHasher, hash_file
@@ -25,7 +26,7 @@ class HashedFile(io.RawIOBase):
     """A file that is hashed as it is read, up to its length at the start.
 
     Raises:
-        InputError: on `finish`, where the file changed while it was read; a log that only grew is accepted.
+        InputError: on `finish`, where the file changed while it was read; a log that only grew, or was only touched, is accepted.
     """
 
     def __init__(self, path: Path, recorded: str, *, sha256: bool, progress: Callable[[int], None]) -> None:
@@ -68,10 +69,12 @@ class HashedFile(io.RawIOBase):
             named = self.path.stat()
         except FileNotFoundError as err:
             raise InputError(f"{self.recorded}: vanished while it was read; run doit again") from err
-        same = (after.st_size, after.st_mtime_ns) == (self.before.st_size, self.before.st_mtime_ns)
+        same = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (
+            self.before.st_size, self.before.st_mtime_ns, self.before.st_ctime_ns,
+        )  # fmt: skip
         if same and named.st_ino == self.before.st_ino and self.hasher.bytes == self.before.st_size:
             return True
-        grown = after.st_size > self.before.st_size and named.st_ino == self.before.st_ino
+        grown = after.st_size >= self.before.st_size and named.st_ino == self.before.st_ino
         if grown and hash_file(self.path, length=self.before.st_size).blake3 == self.hasher.blake3:
             return False
         raise InputError(f"{self.recorded}: changed while it was read; run doit again when nobody writes to it")
@@ -82,7 +85,7 @@ class _Zstd(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._frame = None
+        self._frame: Any = None
         self._rest = b""
         self._out = b""
 
@@ -155,10 +158,8 @@ class TargetFile:
 
     def discard(self) -> None:
         """Take the temporary file away."""
-        try:
+        with suppress(OSError):  # a full disk: there is nothing to save
             self._file.close()
-        except OSError:
-            pass  # a full disk: there is nothing to save
         self.temporary.unlink(missing_ok=True)
 
 

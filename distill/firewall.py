@@ -6,6 +6,7 @@ It never quarantines; what it finds fails the stage.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from distill.conversation import normalise, user_text
 from distill.jsonl import decode_document
 from distill.schemas.evidence import EvidenceRecord
-from distill.schemas.export_rows import ChatMessage, PreferenceRow, PromptCompletionRow, RagRow, SftRow
+from distill.schemas.export_rows import PreferenceRow, PromptCompletionRow, RagRow, SftRow
 from distill.schemas.scored_run import Category, ResolutionRow, ScoredRun
 
 __all__ = ["CHECKS", "ROW_TYPES", "Check", "Verdicts", "check_rows"]
@@ -118,11 +119,12 @@ def _forbidden_run(row: SftRow | PromptCompletionRow, verdicts: Verdicts) -> str
     return verdicts.run_verdict(row.id.split("#")[0], row.source_run_id)
 
 
-def _empty_answer(row: Any, verdicts: Verdicts) -> str | None:
-    last: list[list[ChatMessage]] = {
-        SftRow: lambda: [row.messages], PromptCompletionRow: lambda: [row.completion], PreferenceRow: lambda: [row.chosen, row.rejected],
-    }[type(row)]()  # fmt: skip
-    for messages in last:
+def _empty_answer(row: SftRow | PromptCompletionRow | PreferenceRow, verdicts: Verdicts) -> str | None:
+    if isinstance(row, SftRow):
+        answers = [row.messages]
+    else:
+        answers = [row.completion] if isinstance(row, PromptCompletionRow) else [row.chosen, row.rejected]
+    for messages in answers:
         if not messages or messages[-1].role != "assistant" or not messages[-1].content.strip():
             return "the last message is no answer of the assistant"
     return None
@@ -134,7 +136,7 @@ def _broken_turns(row: SftRow | PromptCompletionRow | PreferenceRow, verdicts: V
     turns = roles[1:] if roles[:1] == ["system"] else roles
     if not turns or turns[0] != "user":
         return "the first message after the system's is not the user's"
-    if any(role == "system" for role in turns) or any(one == two for one, two in zip(turns, turns[1:], strict=False)):
+    if any(role == "system" for role in turns) or any(one == two for one, two in pairwise(turns)):
         return "the roles do not alternate"
     return None
 

@@ -15,7 +15,17 @@ import msgspec
 from distill.errors import SchemaError
 from distill.hashing import FileHasher
 
-__all__ = ["RAW_KEPT", "BadLine", "RawLine", "decode_document", "decode_line", "encode_document", "encode_row", "read_lines", "validate"]
+__all__ = [
+    "RAW_KEPT",
+    "BadLine",
+    "RawLine",
+    "decode_document",
+    "decode_line",
+    "encode_document",
+    "encode_row",
+    "read_lines",
+    "validate",
+]
 
 T = TypeVar("T")
 

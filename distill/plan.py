@@ -7,9 +7,8 @@ the file system names them; no path leaves its root (SPEC 2).
 import glob
 import os
 import re
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from distill.config import Config, Source, named_groups
 from distill.errors import ConfigError
@@ -24,8 +23,7 @@ TEMPORARY = ".distill-tmp"
 REPORTS = "reports/distillation"
 
 
-@dataclass(frozen=True, slots=True)
-class FileRef:
+class FileRef(NamedTuple):
     """A file as doit and the disk know it, and as receipts record it."""
 
     path: str
@@ -34,8 +32,7 @@ class FileRef:
     """Path in receipts."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawLog:
+class RawLog(NamedTuple):
     """One raw file of a source: one partition."""
 
     file: FileRef
@@ -48,8 +45,7 @@ class RawLog:
     """Path of its evidence and scored runs below their folders."""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Every file of the build."""
 
     logs: tuple[RawLog, ...]
@@ -57,20 +53,20 @@ class Plan:
     decisions: bool
     """Whether reviews/decisions.jsonl is there."""
 
-    @cached_property
+    @property
     def partitions(self) -> tuple[str, ...]:
         """Partitions in the order of their path bytes."""
         return tuple(log.partition for log in self.logs)
 
-    @cached_property
+    @property
     def evidence(self) -> tuple[str, ...]:
         """Evidence files, in the order of the partitions."""
-        return tuple(f"{EVIDENCE}/{name}" for name in self.partitions)
+        return tuple(f"{EVIDENCE}/{log.partition}" for log in self.logs)
 
-    @cached_property
+    @property
     def scored(self) -> tuple[str, ...]:
         """Scored-run files, in the order of the partitions."""
-        return tuple(f"{SCORED}/{name}" for name in self.partitions)
+        return tuple(f"{SCORED}/{log.partition}" for log in self.logs)
 
 
 def build_plan(project: Path, config: Config) -> Plan:
@@ -94,14 +90,16 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
     resolved = os.path.realpath(root)
     pattern = re.compile(source.file_pattern) if source.file_pattern else None
     found: list[RawLog] = []
-    for below in glob.glob(source.glob, root_dir=root, recursive=True):
+    for below in glob.glob(source.glob, root_dir=root, recursive=True):  # noqa: PTH207 -- finds what is hidden or not as a shell does
         actual = root / below
         if not actual.is_file():
             continue
         name = Path(below).as_posix()
         recorded = f"{source.name}/{name}"
         if not os.path.realpath(actual).startswith(resolved + os.sep):
-            problems.append(f"{recorded}: resolves outside the root {source.root!r} of its source; copy it below the root, or move the root")
+            problems.append(
+                f"{recorded}: resolves outside the root {source.root!r} of its source; copy it below the root, or move the root"
+            )
             continue
         try:
             name.encode()
@@ -113,10 +111,12 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
             problems.append(f"{recorded}: file_pattern {source.file_pattern!r} does not match; narrow the glob or widen the pattern")
             continue
         groups = tuple((group, match[group]) for group in named_groups(source.file_pattern)) if match else ()
-        path = os.path.normpath(os.path.join(source.root, below))
+        path = os.path.normpath(Path(source.root) / below)
         found.append(RawLog(FileRef(path, recorded), source, groups, _partition(source, name)))
     if not found and not problems and not source.optional:
-        problems.append(f"source {source.name!r}: no file matches {source.glob!r} below {source.root!r}; correct it, or set optional = true")
+        problems.append(
+            f"source {source.name!r}: no file matches {source.glob!r} below {source.root!r}; correct it, or set optional = true"
+        )
     return found
 
 
@@ -136,10 +136,13 @@ def _check_partitions(logs: list[RawLog], problems: list[str]) -> None:
         by_file[real] = log
         other = by_partition.setdefault(log.partition, log)
         if other is not log:
-            problems.append(f"partition {log.partition!r}: both {other.file.recorded} and {log.file.recorded}; set another partition_prefix")
+            problems.append(
+                f"partition {log.partition!r}: both {other.file.recorded} and {log.file.recorded}; set another partition_prefix"
+            )
         if log.partition == "resolution.jsonl":
             problems.append(f"{log.file.recorded}: its partition would be resolution.jsonl, which is reserved; set a partition_prefix")
     for name in by_partition:
-        for parent in Path(name).parents:
-            if parent.as_posix() in by_partition:
-                problems.append(f"partition {name!r}: {parent.as_posix()!r} is a partition too and cannot also be a folder")
+        parents = (parent.as_posix() for parent in Path(name).parents)
+        problems += [
+            f"partition {name!r}: {parent!r} is a partition too and cannot also be a folder" for parent in parents if parent in by_partition
+        ]

@@ -11,7 +11,7 @@ from distill.schemas.evidence import Signal
 from distill.schemas.scored_run import Category, SubScores
 from distill.scores import SCORES
 
-__all__ = ["RULES", "RULES_VERSION", "Facts", "Rule", "Judgement", "build_facts", "score_run"]
+__all__ = ["RULES", "RULES_VERSION", "Facts", "Judgement", "Rule", "build_facts", "score_run"]
 
 RULES_VERSION = "1"
 

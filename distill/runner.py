@@ -110,8 +110,9 @@ def run_stage(stage: Stage, work: Work) -> Finished:
     _delete_strangers(stage, work)
     if stage.name == "score" and work.plan.decisions:
         books.warnings["reviews/decisions.jsonl is reserved for reviews and not read yet"] += 1
+    books.warnings.update(f"partition vanished since the prior run: {partition}" for partition in work.gone)
     stats = books.close()
-    validation = validate_stage(stage, work.config, stats, books.warnings, written, work.gone)
+    validation = validate_stage(stage, work.config, stats, warnings=books.warnings, written=written)
     return Finished(inputs=file_set(list(work.inputs.values())), outputs=file_set(written), stats=stats, validation=validation)
 
 
@@ -183,7 +184,13 @@ class Outputs:
         if INDEX in self.files:
             self._write_index(self.files[INDEX])
         return [
-            FileState(path=path, blake3=file.hasher.blake3, sha256=file.hasher.sha256, bytes=file.hasher.bytes, record_count=file.records)
+            FileState(
+                path=path,
+                blake3=file.hasher.blake3,
+                sha256=file.hasher.sha256,
+                bytes=file.hasher.bytes,
+                record_count=file.records,
+            )
             for path, file in sorted(self.files.items())
         ]
 
@@ -258,9 +265,7 @@ def read_outcomes(stage: Stage, work: Work, verdicts: Verdicts) -> Iterator[Outc
 
 
 def _open(work: Work, ref: FileRef) -> HashedFile:
-    return HashedFile(
-        work.project / ref.path, ref.recorded, sha256=work.known_hashes(ref.path) is None, progress=work.progress
-    )
+    return HashedFile(work.project / ref.path, ref.recorded, sha256=work.known_hashes(ref.path) is None, progress=work.progress)
 
 
 def _finish(work: Work, file: HashedFile, ref: FileRef, records: int) -> None:
@@ -272,9 +277,7 @@ def _finish(work: Work, file: HashedFile, ref: FileRef, records: int) -> None:
         known = work.known_hashes(ref.path)
         same = known is not None and known[0] == hasher.blake3
         sha256 = known[1] if known is not None and same else hash_file(file.path, sha256=True, length=hasher.bytes).sha256
-    work.inputs[ref.recorded] = FileState(
-        path=ref.recorded, blake3=hasher.blake3, sha256=sha256, bytes=hasher.bytes, record_count=records
-    )
+    work.inputs[ref.recorded] = FileState(path=ref.recorded, blake3=hasher.blake3, sha256=sha256, bytes=hasher.bytes, record_count=records)
 
 
 def _logs(work: Work) -> Iterator[tuple[RawLog, Iterator[RawLine | BadLine]]]:

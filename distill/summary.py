@@ -17,7 +17,15 @@ _TOTALS = ("records_in", "records_out", "accepted", "rejected", "quarantined", "
 
 def stable_hash(receipt: StageReceipt) -> str:
     """Return the hash of a receipt without the fields in which two receipts of the same work may differ (SPEC 1)."""
-    neutral = {"run_id": "", "timestamp": "", "duration_ms": 0, "git_commit": None, "git_dirty": None, "decision_reason": "", "carried_from": None}
+    neutral = {
+        "run_id": "",
+        "timestamp": "",
+        "duration_ms": 0,
+        "git_commit": None,
+        "git_dirty": None,
+        "decision_reason": "",
+        "carried_from": None,
+    }
     decision = "executed" if receipt.decision == "up_to_date" else receipt.decision
     return hash_bytes(encode_document(msgspec.structs.replace(receipt, **neutral, decision=decision)))
 

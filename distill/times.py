@@ -6,9 +6,7 @@ from functools import lru_cache
 
 __all__ = ["BadTime", "is_zone", "parse_time"]
 
-_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?", re.ASCII
-)
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 
 
 class BadTime(ValueError):  # noqa: N818 -- carries an outcome, not an error

@@ -10,17 +10,17 @@ from distill.stages import COMPLETIONS, PREFERENCE, RAG, SFT, Stage
 
 __all__ = ["validate_stage"]
 
-_EXPORTS = {"export-sft": ("sft", (SFT, COMPLETIONS)), "export-rag": ("rag", (RAG,)), "export-preference": ("preference", (PREFERENCE,))}
-_UNSCORED = frozenset({"no_signal", "self_claim_only", "no_checks_ran", "judge_confidence_missing", "weak_accept", "weak_reject"})
+_EXPORTS = {
+    "export-sft": ("sft", (SFT, COMPLETIONS)),
+    "export-rag": ("rag", (RAG,)),
+    "export-preference": ("preference", (PREFERENCE,)),
+}
 
 
-def validate_stage(
-    stage: Stage, config: Config, stats: Stats, warnings: Counter[str], written: Sequence[FileState], gone: Sequence[str]
-) -> Validation:
+def validate_stage(stage: Stage, config: Config, stats: Stats, *, warnings: Counter[str], written: Sequence[FileState]) -> Validation:
     """Return the verdict on an executed stage."""
     errors: list[str] = []
     notes = [text if count == 1 else f"{text} ({count} records)" for text, count in sorted(warnings.items())]
-    notes += [f"partition vanished since the prior run: {partition}" for partition in gone]
     for kind in ("quarantined", "skipped", "filtered"):
         count = getattr(stats, kind)
         if count and stage.name != "score":
@@ -44,10 +44,8 @@ def _too_many_skipped(config: Config, stats: Stats) -> list[str]:
     if stats.skipped <= allowed:
         return []
     reasons = " ".join(f"{slug}={n}" for slug, n in stats.reasons.items())
-    return [
-        f"{stats.skipped} of {stats.considered} records could not be read ({reasons}), max_skipped is {config.max_skipped:g}; "
-        "see exports/quarantine/collect.jsonl, repair the logs or raise max_skipped"
-    ]
+    found = f"{stats.skipped} of {stats.considered} records could not be read ({reasons}), max_skipped is {config.max_skipped:g}"
+    return [f"{found}; see exports/quarantine/collect.jsonl, repair the logs or raise max_skipped"]
 
 
 def explain_empty(stats: Stats) -> str:

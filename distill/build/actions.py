@@ -1,7 +1,7 @@
-"""What doit calls: one stage, the summary, and cleaning. Top-level functions with plain arguments, so that they can
-run in spawned children too.
+"""What doit calls: one stage, the summary, and cleaning.
 
-A stage's task never fails for doit; its receipt says how it went, and the summary alone returns the failure.
+Top-level functions with plain arguments, so that they can run in spawned children too. A stage's task never fails for
+doit; its receipt says how it went, and the summary alone returns the failure.
 """
 
 import sys

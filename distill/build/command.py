@@ -8,22 +8,24 @@ from typing import Any
 
 from doit.cmd_run import Run as DoitRun
 from doit.control import TaskControl
+from doit.doit_cmd import DoitMain
 
 from distill.build.backend import Backend
 from distill.build.session import start_session
 from distill.stages import STAGES
 
-__all__ = ["Run"]
+__all__ = ["Run", "run_doit"]
 
 _SUMMARY = "summary"
 
 
-class Run(DoitRun):  # type: ignore[misc]
+class Run(DoitRun):  # type: ignore[misc]  # doit has no types
     """Run tasks; a project that is not distill's gets doit's own behaviour."""
 
     name = "run"
+    sel_tasks: list[str] | None
 
-    def _execute(  # noqa: PLR0913 -- doit looks at these names
+    def _execute(  # noqa: PLR0913, PLR0917 -- doit looks at these names
         self, outfile: Any, verbosity: Any = None, always: bool = False, continue_: bool = False, reporter: Any = "console",  # noqa: FBT001, FBT002
         num_process: int = 0, par_type: str = "process", single: bool = False, auto_delayed_regex: bool = False,  # noqa: FBT001, FBT002
         force_verbosity: bool = False, failure_verbosity: int = 0, pdb: bool = False,  # noqa: FBT001, FBT002
@@ -63,3 +65,9 @@ class Run(DoitRun):  # type: ignore[misc]
 
         if reporter == "console":
             repeat_verdict(self.outstream)
+
+
+def run_doit() -> int:
+    """Run the whole pipeline as `doit` does; return its exit status."""
+    status: int = DoitMain(extra_config={"COMMAND": {"run": "distill.build.command:Run"}}).run(["run"])
+    return status

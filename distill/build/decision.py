@@ -51,9 +51,9 @@ def decide(stage: Stage, project: Project) -> Decision:
     if blocker is not None:
         state = "ignored" if blocker == "ignored" else "blocked"
         settled = status is not None and status.state == state and status.key == _blocked_key(blocker, stage, project)
-        return Decision(run=not settled, state="settled" if settled else state, reason=blocker)
+        return Decision(run=not settled or bool(find_forged(stage, project)), state="settled" if settled else state, reason=blocker)
     if status is not None and status.state == "failed_data" and status.key == stage_key(stage, project):
-        return Decision(run=False, state="settled", reason="unchanged since it failed")
+        return Decision(run=bool(find_forged(stage, project)), state="settled", reason="unchanged since it failed")
     if status is not None and status.state == "failed_world":
         return Decision(run=True, state="execute", reason="tried again after a failure")
     reason = _difference(stage, project, store.trace(stage.name))
@@ -122,6 +122,8 @@ def _changed_targets(stage: Stage, project: Project) -> str | None:
         digest = project.store.hash_of(path)
         if digest is None:
             return f"missing: {path}"
+        if path in claims and digest == claims[path][1]:
+            return f"left by an interrupted run: {path}"
         if path not in claims or claims[path][0] != digest:
             return f"changed by other hands: {path}"
     return None

@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,7 +12,7 @@ from distill.build.identity import identity_of
 from distill.build.progress import Progress
 from distill.build.session import Git, Session, elapsed_ms, now, read_git
 from distill.build.store import Fingerprint, Status, Trace
-from distill.errors import ContaminationError, DistillError
+from distill.errors import ContaminationError, DistillError, IntegrityError
 from distill.jsonl import decode_document, encode_document
 from distill.plan import EVIDENCE
 from distill.runner import Finished, Work, file_set, run_stage
@@ -23,6 +23,16 @@ from distill.summary import stable_hash
 __all__ = ["perform_stage"]
 
 
+class _Attempt(NamedTuple):
+    """One attempt at a stage."""
+
+    stage: Stage
+    project: Project
+    session: Session
+    reason: str
+    start: float
+
+
 def perform_stage(stage: Stage, project: Project, session: Session, *, start: float) -> str:
     """Do what the decision on a stage asks for; return one line for the terminal.
 
@@ -30,7 +40,7 @@ def perform_stage(stage: Stage, project: Project, session: Session, *, start: fl
         OSError: the store or the held files cannot be written.
     """
     decision = decide(stage, project)
-    if session.always and decision.state == "settled" and "blocked" not in decision.reason and decision.reason != "ignored":
+    if session.always and decision.state in {"settled", "release"} and "blocked" not in decision.reason and decision.reason != "ignored":
         decision = Decision(run=True, state="execute", reason="forced by --always")
     if decision.state == "release":
         project.store.clear_status(stage.name)
@@ -42,7 +52,7 @@ def perform_stage(stage: Stage, project: Project, session: Session, *, start: fl
         return f"{stage.name}: {decision.reason}"
     project.store.save_meta("running", session.run_id)
     reason = f"changed by other hands: {', '.join(forged)}" if forged and decision.reason == "no execution is known" else decision.reason
-    return _execute(stage, project, session, reason=reason, start=start)
+    return _execute(_Attempt(stage, project, session, reason, start))
 
 
 def _keep_forged(stage: Stage, project: Project, session: Session) -> list[str]:
@@ -77,7 +87,10 @@ def _receipt(stage: Stage, project: Project, session: Session, **values: Any) ->
 def _block(stage: Stage, project: Project, session: Session, reason: str) -> str:
     """Write down that a stage cannot run; its old exports go where they mislead nobody if their inputs changed."""
     stale = is_stale(stage, project)
-    errors = [reason if reason == "ignored" else f"{reason}; repair that stage, then run doit again", *_hold_stale(stage, project, session, stale=stale)]
+    errors = [
+        reason if reason == "ignored" else f"{reason}; repair that stage, then run doit again",
+        *_hold_stale(stage, project, session, stale=stale),
+    ]
     receipt = _receipt(
         stage, project, session, decision="blocked", decision_reason=reason, inputs=FileSet(), outputs=FileSet(),
         stats=Stats(unit=stage.unit), validation=Validation(passed=False, errors=errors), duration_ms=0,
@@ -102,27 +115,44 @@ def _hold_stale(stage: Stage, project: Project, session: Session, *, stale: bool
     return problems
 
 
-def _execute(stage: Stage, project: Project, session: Session, *, reason: str, start: float) -> str:
+def _execute(attempt: _Attempt) -> str:
+    stage, project, session, reason, start = attempt
     store, seen = project.store, time.time_ns()
     key = stage_key(stage, project)
     progress = Progress(stage.name, sum(_size(project, ref.path) for ref in stage.inputs(project.plan)))
     work = Work(
         project=project.folder, plan=project.plan, config=project.config, known_hashes=store.known_hashes, progress=progress.advance,
-        before_publish=lambda files: store.claim(stage.name, [(file.path, file.blake3) for file in files], pending=True),
+        before_publish=lambda files: _claim_targets(attempt, work, files),
         gone=_vanished(stage, project), leaked=f"{HELD}/leaked/{session.run_id}",
     )  # fmt: skip
     try:
         done = run_stage(stage, work)
     except Exception as err:  # noqa: BLE001 -- the one place that turns an exception into a receipt
         progress.close()
-        return _fail(stage, project, session, work, err, key=key, reason=reason, start=start)
+        return _fail(attempt, work, err, key)
     progress.close()
     receipt = _receipt(
         stage, project, session, decision="executed", decision_reason=reason, inputs=done.inputs, outputs=done.outputs, stats=done.stats,
         validation=done.validation, duration_ms=elapsed_ms(start),
     )  # fmt: skip
-    _save(stage, project, session, receipt, work, seen=seen)
+    _save(attempt, receipt, work, seen=seen)
     return _describe(stage, done, elapsed_ms(start))
+
+
+def _claim_targets(attempt: _Attempt, work: Work, files: list[FileState]) -> None:
+    """Claim what is about to take its place, where every input is still what the stage above wrote.
+
+    Raises:
+        IntegrityError: an input was changed by other hands since then.
+    """
+    store = attempt.project.store
+    for name in attempt.stage.needs:
+        for path, (written, _) in store.claims(name).items():
+            if path in work.inputs and work.inputs[path].blake3 != written:
+                raise IntegrityError(
+                    f"{path}: changed by other hands since {name} wrote it; run doit again, which keeps it and rebuilds it"
+                )
+    store.claim(attempt.stage.name, [(file.path, file.blake3) for file in files], pending=True)
 
 
 def _size(project: Project, path: str) -> int:
@@ -142,8 +172,9 @@ def _vanished(stage: Stage, project: Project) -> tuple[str, ...]:
     return tuple(sorted(before - set(project.plan.partitions)))
 
 
-def _save(stage: Stage, project: Project, session: Session, receipt: StageReceipt, work: Work, *, seen: int) -> None:
+def _save(attempt: _Attempt, receipt: StageReceipt, work: Work, *, seen: int) -> None:
     """Keep the execution, its claims and fingerprints, together."""
+    stage, project, session = attempt.stage, attempt.project, attempt.session
     store = project.store
     identity = {"code_hash": receipt.code_hash, "config_hash": receipt.config_hash, "tool_versions": receipt.tool_versions}
     inputs = {file.path: file.blake3 for file in receipt.inputs.files}
@@ -151,8 +182,8 @@ def _save(stage: Stage, project: Project, session: Session, receipt: StageReceip
     for path in set(store.claims(stage.name)) - set(stage.outputs(project.plan)):
         store.drop_claim(path)
     store.claim(stage.name, [(file.path, file.blake3) for file in receipt.outputs.files], pending=False)
-    for file in receipt.outputs.files:
-        store.remember(file.path, _fingerprint(os.stat(project.folder / file.path)), file.blake3, file.sha256, seen=time.time_ns())
+    for file in receipt.outputs.files:  # without fingerprint: it may have been changed since its rename, so it is hashed once more
+        store.remember(file.path, Fingerprint(0, 0, 0, 0), file.blake3, file.sha256, seen=0)
     for ref in stage.inputs(project.plan):
         state = work.inputs[ref.recorded]
         if ref.path in work.unchanged:
@@ -165,10 +196,9 @@ def _fingerprint(stat: os.stat_result) -> Fingerprint:
     return Fingerprint(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
-def _fail(
-    stage: Stage, project: Project, session: Session, work: Work, err: Exception, *, key: str, reason: str, start: float
-) -> str:  # fmt: skip
+def _fail(attempt: _Attempt, work: Work, err: Exception, key: str) -> str:
     """Write down that a stage failed: by its data, or by the world."""
+    stage, project, session, reason, start = attempt
     by_data = isinstance(err, ContaminationError)
     text = str(err) if isinstance(err, DistillError | OSError) else f"{type(err).__name__}: {err}"
     errors = [f"firewall: {text}" for text in err.violations] if isinstance(err, ContaminationError) else [text]

@@ -76,9 +76,15 @@ def read_run(project: Path, run_id: str) -> AddedRun:
         if stage.name not in named or (summary is None and not path.exists()):
             continue
         try:
-            receipts[stage.name] = read_receipt(path)
+            receipt, stated = read_receipt(path), hash_bytes(path.read_bytes())
         except (OSError, SchemaError) as err:
             problems.append(f"{stage.name}.json of run {run_id} cannot be read: {err}")
+            continue
+        expected = {line.stage: line.receipt_blake3 for line in summary.stages}.get(stage.name) if summary else stated
+        if stated != expected:
+            problems.append(f"{stage.name}.json of run {run_id} was changed: blake3 is {stated}, its summary says {expected}")
+        else:
+            receipts[stage.name] = receipt
     try:
         severity = decode_document((folder / "drift.json").read_bytes(), DriftReport, place="drift.json").severity
     except (OSError, SchemaError) as err:
@@ -147,7 +153,11 @@ def rebuild_store(project: Project) -> None:
             if receipt.outputs.hash is None:
                 continue
             waiting.discard(name)
-            identity = {"code_hash": receipt.code_hash, "config_hash": receipt.config_hash, "tool_versions": receipt.tool_versions}
+            identity = {
+                "code_hash": receipt.code_hash,
+                "config_hash": receipt.config_hash,
+                "tool_versions": receipt.tool_versions,
+            }
             inputs = {file.path: file.blake3 for file in receipt.inputs.files}
             store.save_trace(name, Trace(run.run_id, identity, inputs, stable_hash(receipt), encode_document(receipt)))
             store.claim(name, [(file.path, file.blake3) for file in receipt.outputs.files], pending=False)

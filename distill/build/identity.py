@@ -6,8 +6,8 @@ through, and for exports the firewall. Hashes are cached by the fingerprints of 
 
 import ast
 import os
-import platform
-from functools import lru_cache
+import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +32,36 @@ def identity_of(stage: Stage, config: Config, store: Store) -> dict[str, Any]:
     return {
         "code_hash": _code_hashes(store)[stage.name],
         "config_hash": tagged(hash_parts((stage.name, settings))),
-        "tool_versions": _tool_versions(stage.name),
+        "tool_versions": _tool_versions(stage.name, store),
     }
 
 
-@lru_cache(maxsize=16)
-def _tool_versions(stage: str) -> dict[str, str]:
-    from importlib.metadata import version  # noqa: PLC0415 -- doit has loaded it already
+def _tool_versions(stage: str, store: Store) -> dict[str, str]:
+    """Return what a stage is computed with; looked up again where a folder of packages changed."""
+    signature = f"{sys.version} {[(folder, _changed(folder)) for folder in sys.path if folder.endswith('-packages')]}"
+    cached = store.meta("tools")
+    if cached is None or cached["signature"] != signature:
+        cached = {"signature": signature, "tools": {entry.name: _look_up(entry.name) for entry in STAGES}}
+        store.save_meta("tools", cached)
+    return dict(cached["tools"][stage])
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _look_up(stage: str) -> dict[str, str]:
+    from importlib.metadata import version  # noqa: PLC0415 -- reads files
 
     from distill import __version__  # noqa: PLC0415 -- the root holds nothing else
 
-    tools = {"distill": __version__, "python": platform.python_version(), "doit": version("doit")}
+    python = ".".join(map(str, sys.version_info[:3]))
+    tools = {"distill": __version__, "python": python, "doit": version("doit")}
     tools |= {name: version(name) for name in (*_TOOLS, *_MORE_TOOLS.get(stage, ()))}
-    if stage == "index":
-        import sqlite3  # noqa: PLC0415 -- its bytes depend on it
-
-        tools["sqlite"] = sqlite3.sqlite_version
-    return tools
+    return tools | ({"sqlite": sqlite3.sqlite_version} if stage == "index" else {})
 
 
 def _code_hashes(store: Store) -> dict[str, str]:

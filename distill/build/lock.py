@@ -40,7 +40,9 @@ def take_lock(project: Path) -> None:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
             if _is_alive(holder) or time.monotonic() > deadline:
                 os.close(handle)
-                raise LockedError(f"{path.parent.name}/lock: process {holder or 'unknown'} builds this project; wait for it, then run doit again") from None
+                raise LockedError(
+                    f"{path.parent.name}/lock: process {holder or 'unknown'} builds this project; wait for it, then run doit again"
+                ) from None
             time.sleep(0.05)
     os.truncate(handle, 0)
     os.pwrite(handle, str(os.getpid()).encode(), 0)

@@ -5,12 +5,12 @@ Nothing is added where the receipts say no more than the newest run's; then its 
 
 import os
 import shutil
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 
 from distill.build.decision import Project
-from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts
+from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts, runs_on_disk
 from distill.build.ledger import Ledger, append_lines, read_ledger, run_line, save_ledger, tamper_line
 from distill.build.session import Session, now, read_git
 from distill.build.verdict import adds_nothing, failure_of, newest_holding
@@ -25,7 +25,6 @@ from distill.plan import REPORTS, TEMPORARY
 from distill.report.markdown import render_summary
 from distill.report.text import render_text
 from distill.schemas.drift_report import DriftReport
-from distill.schemas.run_summary import RunSummary
 from distill.schemas.stage_receipt import StageReceipt, check_books
 from distill.stages import INDEX, Stage, stage_named
 from distill.summary import build_summary
@@ -112,13 +111,16 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
     drift = build_drift(ThisRun(summary, receipts), prior[1] if prior else None, project.config.drift)
     events = project.store.events()
     ledger = read_ledger(project.folder)
+    lost = sorted(set(runs_on_disk(project.folder)) - {line.run_id for line in ledger.lines if line.kind == "run"})
+    if lost and ledger.problem is None:
+        ledger = msgspec.structs.replace(ledger, problem=f"it has no line of run {', '.join(lost)}")
     if ledger.problem is not None:
         drift = msgspec.structs.replace(drift, severity="alert", flags=[*drift.flags, f"the ledger is broken: {ledger.problem}"])
     data = encode_document(summary)
     lines = [tamper_line(summary, path, detail) for _, path, detail in events]
     ledger = append_lines(ledger, [*lines, run_line(summary, hash_bytes(data))])
     run = AddedRun(session.run_id, summary, hash_bytes(data), {r.stage: r for r in receipts}, drift.severity, [])
-    _write_folder(project, session, run, data, drift, ledger)
+    _write_folder(project, run, drift, ledger.head or "")
     save_ledger(project.folder, ledger)
     if summary.scope == "full":
         write_whole(project.folder / REPORTS / "latest", f"{session.run_id}\n".encode())
@@ -126,12 +128,8 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
     return run
 
 
-def _write_folder(project: Project, session: Session, run: AddedRun, data: bytes, drift: DriftReport, ledger: Ledger) -> None:
-    """Write every document beside its place, then the directory appears by one rename."""
-    folder = project.folder / REPORTS / session.run_id
-    temporary = folder.with_name(f".{session.run_id}{TEMPORARY}{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    summary: RunSummary = decode_document(data, RunSummary, place="summary.json")
+def _effective_config(project: Project) -> dict[str, Any]:
+    """Return every setting in force, for config.json."""
     names = ("max_skipped", "human_reviewers", "judge_confidence", "infrastructure_patterns", "max_line_bytes", "recorded_at")
     settings = setting_values(project.config, (*names, "sft", "preference", "playbooks", "min_rows", "drift", "sources"))
     settings["sources"] = [
@@ -139,13 +137,22 @@ def _write_folder(project: Project, session: Session, run: AddedRun, data: bytes
                  "consent": source.consent, "uses": source.uses}
         for table, source in zip(settings["sources"], project.config.sources, strict=True)
     ]  # fmt: skip
+    return settings
+
+
+def _write_folder(project: Project, run: AddedRun, drift: DriftReport, head: str) -> None:
+    """Write every document beside its place, then the directory appears by one rename."""
+    folder = project.folder / REPORTS / run.run_id
+    temporary = folder.with_name(f".{run.run_id}{TEMPORARY}{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    if folder.exists() or run.summary is None:
+        raise IntegrityError(f"{REPORTS}/{run.run_id}: is there already; a run id is used once")
     files = {f"{name}.json": encode_document(receipt) for name, receipt in run.receipts.items()}
-    files |= {"summary.json": data, "drift.json": encode_document(drift), "config.json": (dump_sorted(settings) + "\n").encode()}
-    files["summary.md"] = render_summary(summary, list(run.receipts.values()), drift, head=ledger.head or "").encode()
+    files |= {"summary.json": encode_document(run.summary), "drift.json": encode_document(drift)}
+    files["config.json"] = (dump_sorted(_effective_config(project)) + "\n").encode()
+    files["summary.md"] = render_summary(run.summary, list(run.receipts.values()), drift, head=head).encode()
     for name, content in files.items():
         write_whole(temporary / name, content)
-    if folder.exists():
-        raise IntegrityError(f"{REPORTS}/{session.run_id}: is there already; a run id is used once")
     temporary.replace(folder)
 
 

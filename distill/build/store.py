@@ -6,9 +6,11 @@ rebuilt from the receipts (`distill.build.history`). Standard library only.
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any, NamedTuple
 
 from distill.canonical import dump_canonical, load_plain
@@ -17,6 +19,7 @@ __all__ = ["Fingerprint", "Status", "Store", "Trace", "open_store"]
 
 FOLDER = ".distill"
 RACY_NS = 100_000_000
+_UNREADABLE = "unreadable"
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, seen INT, blake3 TEXT, sha256 TEXT);
@@ -136,6 +139,10 @@ class Store:
             stat = os.stat(actual)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError:
+            return _UNREADABLE
+        if not S_ISREG(stat.st_mode):
+            return "a folder" if S_ISDIR(stat.st_mode) else "no regular file"
         now = Fingerprint(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
         memo = self._memo.get(path)
         if memo is not None and memo[0] == now:
@@ -149,10 +156,11 @@ class Store:
     def _hash_again(self, path: str, actual: Path, now: Fingerprint, row: Any) -> str:
         from distill.hashing import hash_file  # noqa: PLC0415 -- a no-op hashes nothing
 
-        if actual.is_dir():
-            return "a folder"
         seen = time.time_ns()
-        digest = hash_file(actual).blake3
+        try:
+            digest = hash_file(actual).blake3
+        except OSError:
+            return _UNREADABLE
         sha256 = row[6] if row is not None and row[5] == digest else ""
         self.remember(path, now, digest, sha256, seen=seen)
         if now.ctime + RACY_NS < seen:
@@ -179,7 +187,15 @@ class Store:
     def save_trace(self, stage: str, trace: Trace) -> None:
         """Keep an execution; the stage has no other status any more."""
         inputs, identity = dump_canonical(trace.inputs), dump_canonical(trace.identity)
-        self._write("INSERT OR REPLACE INTO traces VALUES (?, ?, ?, ?, ?, ?)", stage, trace.run_id, identity, inputs, trace.stable, trace.receipt)
+        self._write(
+            "INSERT OR REPLACE INTO traces VALUES (?, ?, ?, ?, ?, ?)",
+            stage,
+            trace.run_id,
+            identity,
+            inputs,
+            trace.stable,
+            trace.receipt,
+        )
         self._write("DELETE FROM status WHERE stage = ?", stage)
 
     def status(self, stage: str) -> Status | None:
@@ -274,12 +290,12 @@ def _is_sound(path: Path) -> bool:
     return bool(sound) and version in {0, _VERSION}
 
 
-_OPEN: dict[tuple[int, str], Store] = {}
+_OPEN: dict[tuple[int, int, str], Store] = {}
 
 
 def open_store(project: Path) -> Store:
-    """Return this process's connection to the store of a project; a forked child gets one of its own."""
-    key = (os.getpid(), str(project.absolute()))
+    """Return this process's connection to the store of a project; a forked child and a thread get one of their own."""
+    key = (os.getpid(), threading.get_ident(), str(project.absolute()))
     if key not in _OPEN or not _OPEN[key].path.exists():
         _OPEN[key] = Store(project)
     return _OPEN[key]

@@ -8,19 +8,22 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import DoitCmdBase
 
 from distill.build.actions import clean_rest, clean_stage, run_stage_task, summarise
 from distill.build.backend import Backend, Checker
-from distill.build.lock import take_lock
 from distill.build.decision import Project
+from distill.build.lock import take_lock
 from distill.build.project import UpToDate, check_paths, set_project
 from distill.config_file import load_config
 from distill.errors import ConfigError, LockedError
 from distill.plan import TEMPORARY, build_plan
 from distill.stages import STAGES
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["DOIT_CONFIG", "task_pipeline"]
 
@@ -87,12 +90,12 @@ def task_pipeline() -> Iterator[dict[str, Any]]:
 
 def _find_command() -> DoitCmdBase | None:
     """Return the doit command that is loading the tasks; doit hands it to nobody, so it is looked up on the stack."""
-    frame = sys._getframe(1)  # noqa: SLF001 -- see above
+    frame: "FrameType | None" = sys._getframe(1)  # noqa: SLF001 -- see above
     while frame is not None:
         found = frame.f_locals.get("self")
         if isinstance(found, DoitCmdBase):
             return found
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 

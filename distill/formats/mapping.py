@@ -5,7 +5,7 @@ Expressions are compiled once per source; a path that is one plain name costs a 
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jmespath
 import msgspec
@@ -50,7 +50,7 @@ def _compile(path: str) -> Callable[[dict[str, Any]], Any]:
     if re.fullmatch(r"[A-Za-z_]\w*", path):
         return lambda record: record.get(path)
     expression = jmespath.compile(path)
-    return lambda record: expression.search(record)
+    return cast("Callable[[dict[str, Any]], Any]", expression.search)
 
 
 def _getter(spec: FieldSpec) -> Getter:
@@ -95,7 +95,10 @@ def build_reader(source: Source, config: Config) -> Reader:
         raise ConfigError(problems)
     fields = [(name, [_getter(spec) for spec in specs]) for name, specs in source.fields]
     tags = [(name, _getter(spec)) for name, spec in source.tags]
-    signals = [_Signal(spec, _compile(spec.path), *(_compile(path) if path else None for path in (spec.by, spec.confidence))) for spec in source.signals]
+    signals = [
+        _Signal(spec, _compile(spec.path), *(_compile(path) if path else None for path in (spec.by, spec.confidence)))
+        for spec in source.signals
+    ]
 
     def read(record: dict[str, Any], position: Position) -> Reading:
         values: dict[str, Any] = {}

@@ -1,6 +1,7 @@
 """What the two native logs share: their common fields, messages, and errors that are infrastructure (SPEC 2.1)."""
 
 import re
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -142,10 +143,8 @@ def _call(call: RawCall, turn: int) -> ToolCall:
         raise BadLine("mistyped_field", f"messages[{turn}].tool_calls: found a call without name")
     arguments = call.arguments if call.function is None else call.function.arguments
     if isinstance(arguments, str) and arguments.lstrip().startswith("{"):
-        try:
+        with suppress(ValueError):  # a string that is no JSON is kept as the log has it
             arguments = load_plain(arguments)
-        except ValueError:
-            pass  # a string that is no JSON is kept as the log has it
     return ToolCall(id=call.id, name=name, arguments=arguments)
 
 

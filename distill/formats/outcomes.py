@@ -6,7 +6,7 @@ from distill.config import Config, Source
 from distill.formats.native import Count, NativeRow, common_values, find_infrastructure
 from distill.formats.reading import Position, Reader, Reading, convert_row
 from distill.jsonl import BadLine
-from distill.schemas.evidence import Checks, Signal
+from distill.schemas.evidence import Checks, Signal, Verdict
 
 __all__ = ["OutcomesRow", "build_reader"]
 
@@ -43,7 +43,7 @@ def _signals(row: OutcomesRow) -> list[Signal]:
     signals: list[Signal] = []
     if row.tests is not None:
         ran = row.tests.passed + row.tests.failed
-        verdict = "none" if not ran else "fail" if row.tests.failed else "pass"
+        verdict: Verdict = "none" if not ran else "fail" if row.tests.failed else "pass"
         signals.append(Signal(kind="test", verdict=verdict, checks=row.tests, where="tests"))
     if row.ok is not None:
         signals.append(Signal(kind="self", verdict="pass" if row.ok else "fail", value=row.ok, where="ok"))

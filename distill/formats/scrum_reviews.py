@@ -11,7 +11,12 @@ from distill.schemas.evidence import Signal, Verdict
 
 __all__ = ["ReviewRow", "build_reader"]
 
-_VERDICTS: dict[str, Verdict] = {"accept": "pass", "accept_with_changes": "with_changes", "reject": "fail", "escalate": "escalate"}
+_VERDICTS: dict[str, Verdict] = {
+    "accept": "pass",
+    "accept_with_changes": "with_changes",
+    "reject": "fail",
+    "escalate": "escalate",
+}
 
 
 class ReviewRow(NativeRow, kw_only=True):

@@ -15,13 +15,21 @@ _OUTCOMES = ("accepted", "rejected", "quarantined", "skipped", "filtered")
 
 def render_summary(summary: RunSummary, receipts: Sequence[StageReceipt], drift: DriftReport, *, head: str) -> str:
     """Return the page of one run; `head` is the ledger's after this run."""
-    parts = [_verdict(summary, drift), _datasets(summary), _books(receipts), _categories(receipts), _reasons(receipts), _warnings(receipts), _drift(drift)]
-    tail = [
-        "## Proof", "", f"- run `{summary.run_id}`, {summary.scope}, {summary.started_at} to {summary.ended_at}, commit `{summary.git_commit}`",
-        f"- run hash `{summary.run_hash}`: equal outputs, equal hash", f"- ledger head `{head}`: keep it outside this project; without it, or a signature, "
-        "whoever can write everything could also rewrite the chain", "", "## Next", "", _next(summary, drift), "",
-    ]  # fmt: skip
-    return "\n\n".join(part for part in parts if part) + "\n\n" + "\n".join(tail)
+    books = (_books(receipts), _categories(receipts), _reasons(receipts), _warnings(receipts))
+    parts = [_verdict(summary, drift), _datasets(summary), *books, _drift(drift), _proof(summary, head)]
+    return "\n\n".join(part for part in [*parts, f"## Next\n\n{_next(summary, drift)}"] if part) + "\n"
+
+
+def _proof(summary: RunSummary, head: str) -> str:
+    commit = f"commit `{summary.git_commit}`" if summary.git_commit else "outside a repository"
+    told = f"`{summary.run_hash}`: equal outputs, equal hash" if summary.run_hash else "none: not every stage has outputs"
+    kept = "keep it outside this project; without it, or a signature, whoever can write everything could also rewrite the chain"
+    lines = [
+        f"- run `{summary.run_id}`, {summary.scope}, {summary.started_at} to {summary.ended_at}, {commit}",
+        f"- run hash {told}",
+        f"- ledger head `{head}`: {kept}",
+    ]
+    return "\n".join(["## Proof", "", *lines])
 
 
 def _verdict(summary: RunSummary, drift: DriftReport) -> str:
@@ -43,15 +51,19 @@ def _datasets(summary: RunSummary) -> str:
 
 
 def _books(receipts: Sequence[StageReceipt]) -> str:
-    lines = ["## The books", "", "| stage | decision | unit | considered | accepted | rejected | quarantined | skipped | filtered | passed |",
-             "|---|---|---|---:|---:|---:|---:|---:|---:|---|"]  # fmt: skip
+    columns = ("stage", "decision", "unit", "considered", *_OUTCOMES, "passed")
+    lines = ["## The books", "", _line(columns), "|---|---|---|---:|---:|---:|---:|---:|---:|---|"]
     for receipt in receipts:
         stats = receipt.stats
-        counts = " | ".join(f"{getattr(stats, name):,}" for name in _OUTCOMES)
-        verdict = "yes" if receipt.validation.passed else "**no**"
-        lines.append(f"| {receipt.stage} | {receipt.decision}: {receipt.decision_reason} | {stats.unit} | {stats.considered:,} | {counts} | {verdict} |")
+        counts = [f"{getattr(stats, name):,}" for name in ("considered", *_OUTCOMES)]
+        decision = f"{receipt.decision}: {receipt.decision_reason}"
+        lines.append(_line((receipt.stage, decision, stats.unit, *counts, "yes" if receipt.validation.passed else "**no**")))
     errors = [f"- {receipt.stage}: {error}" for receipt in receipts for error in receipt.validation.errors]
     return "\n".join([*lines, *(["", *errors] if errors else [])])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def _categories(receipts: Sequence[StageReceipt]) -> str:
@@ -89,7 +101,9 @@ def _drift(drift: DriftReport) -> str:
     words = {"ok": "nothing to worry about", "warn": "worth a look", "alert": "look at it before you train"}[drift.severity]
     against = f" against run `{drift.prior_run_id}`" if drift.prior_run_id else ""
     flags = [f"- {flag}" for flag in drift.flags] or ["- nothing moved"]
-    return "\n".join([f"## Drift: {drift.severity}", "", f"Compared{against}: {words}." if against else f"{words.capitalize()}.", "", *flags])
+    return "\n".join(
+        [f"## Drift: {drift.severity}", "", f"Compared{against}: {words}." if against else f"{words.capitalize()}.", "", *flags]
+    )
 
 
 def _next(summary: RunSummary, drift: DriftReport) -> str:

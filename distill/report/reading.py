@@ -79,7 +79,13 @@ def read_log_run(project: Path, run_id: str, *, as_json: bool) -> str | None:
 
 def _names(row: dict[str, Any], ids: set[str], found: list[tuple[str, dict[str, Any]]]) -> bool:
     runs = {record["run_id"] for _, record in found} - {None}
-    named = {row.get("id"), row.get("evidence_id"), row.get("chosen_run_id"), row.get("rejected_run_id"), row.get("source_run_id")}
+    named = {
+        row.get("id"),
+        row.get("evidence_id"),
+        row.get("chosen_run_id"),
+        row.get("rejected_run_id"),
+        row.get("source_run_id"),
+    }
     named |= {*row.get("source_run_ids", ()), *row.get("failed_run_ids", ()), *row.get("evidence_ids", ())}
     return bool(named & (ids | runs))
 
@@ -93,7 +99,10 @@ def list_runs(project: Path) -> str:
             lines.append(f"{run_id}  damaged: {run.problems[0]}")
             continue
         sets, verdict = run.summary.datasets, "passed" if run.summary.overall_passed else "NOT PASSED"
-        counts = " ".join(f"{name} {'-' if count is None else count}" for name, count in (("sft", sets.sft), ("pairs", sets.preference), ("rag", sets.rag)))
+        counts = " ".join(
+            f"{name} {'-' if count is None else count}"
+            for name, count in (("sft", sets.sft), ("pairs", sets.preference), ("rag", sets.rag))
+        )
         lines.append(f"{run_id}  {run.summary.ended_at}  {run.summary.scope:7}  {verdict:10}  drift {run.severity:5}  {counts}")
     ledger = read_ledger(project)
     lines.append(f"ledger head {ledger.head or 'empty'}" + (f"; BROKEN: {ledger.problem}" if ledger.problem else ""))
@@ -112,4 +121,6 @@ def search_project(project: Path, words: str, *, limit: int) -> str:
     hits = search_index(path, words, limit=limit)
     if not hits:
         return f"nothing holds all of: {words}\n"
-    return "\n".join(f"{hit.title}\n  {hit.kind} {hit.id}  success {hit.success_score:.2f}\n  {' '.join(hit.excerpt.split())}\n" for hit in hits)
+    return "\n".join(
+        f"{hit.title}\n  {hit.kind} {hit.id}  success {hit.success_score:.2f}\n  {' '.join(hit.excerpt.split())}\n" for hit in hits
+    )

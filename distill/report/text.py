@@ -17,7 +17,11 @@ def render_text(run: "AddedRun", *, title: str, head: str) -> str:
     summary = run.summary
     verdict = "passed" if summary.overall_passed else "DID NOT PASS"
     lines = [f"{title}: {verdict}; drift {run.severity}"]
-    for name, count in (("SFT", summary.datasets.sft), ("preference", summary.datasets.preference), ("RAG", summary.datasets.rag)):
+    for name, count in (
+        ("SFT", summary.datasets.sft),
+        ("preference", summary.datasets.preference),
+        ("RAG", summary.datasets.rag),
+    ):
         if count is not None:
             lines.append(f"  {name}: {count:,} rows")
     for receipt in run.receipts.values():

@@ -13,7 +13,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Base of our own documents."""
 
 
-class DriftTest(_Document, kw_only=True):
+class DriftTest(_Document, frozen=True, kw_only=True):
     """One question asked of the figures, alarm or not."""
 
     question: str
@@ -34,7 +34,7 @@ class DriftTest(_Document, kw_only=True):
     """What it amounts to."""
 
 
-class StageDrift(_Document, kw_only=True):
+class StageDrift(_Document, frozen=True, kw_only=True):
     """One stage against the same stage of the prior run."""
 
     stage: str
@@ -69,7 +69,7 @@ class StageDrift(_Document, kw_only=True):
     """Worth telling."""
 
 
-class DriftReport(_Document, kw_only=True):
+class DriftReport(_Document, frozen=True, kw_only=True):
     """This run against the prior one."""
 
     schema_version: Literal[1] = 1

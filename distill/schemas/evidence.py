@@ -19,7 +19,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of our own records: immutable, by name, unknown fields refused."""
 
 
-class ToolCall(_Record, kw_only=True):
+class ToolCall(_Record, frozen=True, kw_only=True):
     """One call of a tool by the agent."""
 
     id: str | None = None
@@ -30,7 +30,7 @@ class ToolCall(_Record, kw_only=True):
     """A JSON value, as logged."""
 
 
-class Message(_Record, kw_only=True):
+class Message(_Record, frozen=True, kw_only=True):
     """One message of the conversation as the agent saw it."""
 
     role: Role
@@ -47,7 +47,7 @@ class Message(_Record, kw_only=True):
     """True where the log calls the turn wrong."""
 
 
-class Checks(_Record, kw_only=True):
+class Checks(_Record, frozen=True, kw_only=True):
     """How many executed checks passed and failed."""
 
     passed: Count
@@ -56,7 +56,7 @@ class Checks(_Record, kw_only=True):
     """Checks that failed."""
 
 
-class Signal(_Record, kw_only=True):
+class Signal(_Record, frozen=True, kw_only=True):
     """One thing the log says about how the run went."""
 
     kind: SignalKind
@@ -77,7 +77,7 @@ class Signal(_Record, kw_only=True):
     """Field of the record it came from."""
 
 
-class Tokens(_Record, kw_only=True):
+class Tokens(_Record, frozen=True, kw_only=True):
     """Tokens of the run."""
 
     input: Count | None = None
@@ -86,7 +86,7 @@ class Tokens(_Record, kw_only=True):
     """Tokens written."""
 
 
-class Provenance(_Record, kw_only=True):
+class Provenance(_Record, frozen=True, kw_only=True):
     """Where the record stood, to the byte."""
 
     source_file: str
@@ -120,7 +120,7 @@ class Provenance(_Record, kw_only=True):
         return f"{self.source_file}{place} blake3:{self.sig_hash}"
 
 
-class EvidenceRecord(_Record, kw_only=True):
+class EvidenceRecord(_Record, frozen=True, kw_only=True):
     """One run of an agent at a task, as a log told it."""
 
     schema_version: Literal[1] = 1

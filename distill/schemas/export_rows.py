@@ -14,7 +14,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Base of exported rows."""
 
 
-class ChatMessage(_Row, kw_only=True):
+class ChatMessage(_Row, frozen=True, kw_only=True):
     """A message as trainers want it."""
 
     role: Literal["system", "user", "assistant"]
@@ -23,7 +23,7 @@ class ChatMessage(_Row, kw_only=True):
     """What is said; tool calls and results in the text form of SPEC 5.5."""
 
 
-class Statement(_Row, kw_only=True):
+class Statement(_Row, frozen=True, kw_only=True):
     """One statement of a playbook and the runs behind it."""
 
     text: str
@@ -36,7 +36,7 @@ class Statement(_Row, kw_only=True):
     """The runs behind it, sorted."""
 
 
-class Pitfall(_Row, kw_only=True):
+class Pitfall(_Row, frozen=True, kw_only=True):
     """Something that went wrong, from reflections, reviewers or failing runs."""
 
     text: str
@@ -47,7 +47,7 @@ class Pitfall(_Row, kw_only=True):
     """The runs behind it, sorted."""
 
 
-class Playbook(_Row, kw_only=True):
+class Playbook(_Row, frozen=True, kw_only=True):
     """What the runs of one task group teach (SPEC 5.1)."""
 
     schema_version: Literal[1] = 1
@@ -82,7 +82,7 @@ class Playbook(_Row, kw_only=True):
     """Members joined by `; `."""
 
 
-class RagRow(_Row, kw_only=True):
+class RagRow(_Row, frozen=True, kw_only=True):
     """One retrievable document: an accepted run or a playbook (SPEC 5.2)."""
 
     id: str
@@ -107,7 +107,7 @@ class RagRow(_Row, kw_only=True):
     """Where it comes from."""
 
 
-class SftRow(_Row, kw_only=True):
+class SftRow(_Row, frozen=True, kw_only=True):
     """One whole conversation to imitate (SPEC 5.3)."""
 
     messages: list[ChatMessage]
@@ -126,7 +126,7 @@ class SftRow(_Row, kw_only=True):
     """Where it comes from."""
 
 
-class PromptCompletionRow(_Row, kw_only=True):
+class PromptCompletionRow(_Row, frozen=True, kw_only=True):
     """One assistant turn to imitate, with what came before it (SPEC 5.3)."""
 
     prompt: list[ChatMessage]
@@ -143,7 +143,7 @@ class PromptCompletionRow(_Row, kw_only=True):
     """Where it comes from."""
 
 
-class PreferenceRow(_Row, kw_only=True):
+class PreferenceRow(_Row, frozen=True, kw_only=True):
     """One pair of answers to the same prompt (SPEC 5.4)."""
 
     prompt: list[ChatMessage]

@@ -15,7 +15,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Base of our own documents."""
 
 
-class StageSummary(_Document, kw_only=True):
+class StageSummary(_Document, frozen=True, kw_only=True):
     """One stage of the run, from its receipt."""
 
     stage: str
@@ -54,7 +54,7 @@ class StageSummary(_Document, kw_only=True):
     """blake3 of the receipt's file, 64 hex digits."""
 
 
-class Datasets(_Document, kw_only=True):
+class Datasets(_Document, frozen=True, kw_only=True):
     """Rows of each export's first file; null where the stage was not reached or has no output."""
 
     rag: Count | None
@@ -65,7 +65,7 @@ class Datasets(_Document, kw_only=True):
     """Pairs."""
 
 
-class RunSummary(_Document, kw_only=True):
+class RunSummary(_Document, frozen=True, kw_only=True):
     """One run of the pipeline."""
 
     schema_version: Literal[1] = 1

@@ -23,7 +23,7 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Base of our own documents."""
 
 
-class FileState(_Document, kw_only=True):
+class FileState(_Document, frozen=True, kw_only=True):
     """One file, as it was read or written."""
 
     path: str
@@ -38,7 +38,7 @@ class FileState(_Document, kw_only=True):
     """Records met, lines, or rows indexed."""
 
 
-class FileSet(_Document, kw_only=True):
+class FileSet(_Document, frozen=True, kw_only=True):
     """The files a stage read, or wrote."""
 
     files: list[FileState] = []
@@ -49,7 +49,7 @@ class FileSet(_Document, kw_only=True):
     """Aggregate over (path, blake3); null where nothing was finished."""
 
 
-class Stats(_Document, kw_only=True):
+class Stats(_Document, frozen=True, kw_only=True):
     """The books of a stage."""
 
     unit: str
@@ -72,7 +72,7 @@ class Stats(_Document, kw_only=True):
     """Per partition: outcomes, categories and reasons (collect and score only)."""
 
 
-class Validation(_Document, kw_only=True):
+class Validation(_Document, frozen=True, kw_only=True):
     """Whether the stage may be relied on."""
 
     passed: bool
@@ -83,7 +83,7 @@ class Validation(_Document, kw_only=True):
     """Worth telling."""
 
 
-class StageReceipt(_Document, kw_only=True):
+class StageReceipt(_Document, frozen=True, kw_only=True):
     """What one stage did in one run."""
 
     schema_version: Literal[1] = 1
@@ -134,7 +134,9 @@ def check_books(receipt: StageReceipt) -> list[str]:
     unlike = stats.quarantined + stats.skipped + stats.filtered
     if named != unlike:
         found.append(f"{receipt.stage}: {unlike} units were not let through but the reasons name {named}")
-    for files in (receipt.inputs, receipt.outputs):
-        if files.record_count != sum(file.record_count for file in files.files):
-            found.append(f"{receipt.stage}: record_count is not the sum over the files")
+    found += [
+        f"{receipt.stage}: record_count is not the sum over the files"
+        for files in (receipt.inputs, receipt.outputs)
+        if files.record_count != sum(file.record_count for file in files.files)
+    ]
     return found

@@ -46,20 +46,29 @@ def _read_log(log: RawLog, lines: Iterable[RawLine | BadLine], read: Reader, con
             return
         last = line
         try:
-            if line.hash is not None:
-                found = f"the line has {line.length} bytes, at most {config.max_line_bytes} are read; raise max_line_bytes"
-                raise BadLine("line_too_long", found)
-            record = decode_line(line.raw)
+            record = _decode(line, config)
             reading = read(record, Position(log.file.recorded, line.number, groups))
         except BadLine as bad:
             if not line.ended and bad.reason in {"truncated", "not_json", "invalid_utf8"}:
-                yield Outcome("accepted", None, file=log.partition, warning=f"pending: {log.file.recorded}:{line.number} is not finished yet")
+                yield Outcome(
+                    "accepted",
+                    None,
+                    file=log.partition,
+                    warning=f"pending: {log.file.recorded}:{line.number} is not finished yet",
+                )
                 return
             yield _skip(log, line, bad)
             continue
         evidence = _build(log, line, groups, reading.values, config)
         warning = f"{reading.warning}: {log.source.name}" if reading.warning else None
         yield Outcome("accepted", evidence.id, file=log.partition, rows=(Row(target, None, evidence),), warning=warning)
+
+
+def _decode(line: RawLine, config: Config) -> dict[str, Any]:
+    if line.hash is not None:
+        found = f"the line has {line.length} bytes, at most {config.max_line_bytes} are read; raise max_line_bytes"
+        raise BadLine("line_too_long", found)
+    return decode_line(line.raw)
 
 
 def _provenance(log: RawLog, line: RawLine, recorded_at: str | None) -> Provenance:
@@ -79,7 +88,12 @@ def _skip(log: RawLog, line: RawLine, bad: BadLine) -> Outcome:
     if line.length > RAW_KEPT:
         raw += f" … {line.length} bytes blake3:{line.hash or hash_bytes(line.raw)}"
     row = QuarantineRow(
-        stage="collect", reason=bad.reason, action=action_of(bad.reason), evidence_id=None, provenance=provenance, detail=bad.detail, raw=raw
+        stage="collect",
+        reason=bad.reason,
+        action=action_of(bad.reason),
+        evidence_id=None,
+        provenance=provenance,
+        detail=bad.detail,
+        raw=raw,
     )
     return Outcome("skipped", provenance, reason=bad.reason, file=log.partition, rows=(Row(_TARGET, None, row),))
-

@@ -74,19 +74,7 @@ def _pair_task(sides: list[_Side], settings: Preference) -> Iterator[Outcome]:
     for side in sides:
         if standing.setdefault((side.chosen, side.key), side) is not side:
             fate[side.id] = "duplicate_text"
-    candidates: list[Pair] = []
-    for chosen in (side for side in standing.values() if side.chosen):
-        for rejected in (side for side in standing.values() if not side.chosen):
-            split = find_split(chosen, rejected, settings)
-            if isinstance(split, Pair):
-                candidates.append(split)
-            elif split is not None:
-                _better(fate, chosen.id, split)
-                _better(fate, rejected.id, split)
-    pairs = choose_pairs(candidates, settings)
-    for pair in candidates:
-        _better(fate, pair.chosen.id, "over_cap")
-        _better(fate, pair.rejected.id, "over_cap")
+    pairs = choose_pairs(_candidates(list(standing.values()), fate, settings), settings)
     paired = {side.id for pair in pairs for side in (pair.chosen, pair.rejected)}
     both = {side.chosen for side in sides} == {True, False}
     rows = defaultdict(list)
@@ -97,6 +85,21 @@ def _pair_task(sides: list[_Side], settings: Preference) -> Iterator[Outcome]:
             yield Outcome("accepted", side.id, rows=tuple(rows.get(side.id, ())))
         else:
             yield Outcome("filtered", side.id, reason=fate.get(side.id, "no_counterpart") if both else "no_counterpart")
+
+
+def _candidates(standing: list[_Side], fate: dict[str, str], settings: Preference) -> list[Pair]:
+    """Return every pair that could be taken; in `fate`, the best reason of every side should it be in none."""
+    found: list[Pair] = []
+    for chosen in (side for side in standing if side.chosen):
+        for rejected in (side for side in standing if not side.chosen):
+            split = find_split(chosen, rejected, settings)
+            if isinstance(split, Pair):
+                found.append(split)
+            if split is not None:
+                reason = "over_cap" if isinstance(split, Pair) else split
+                _better(fate, chosen.id, reason)
+                _better(fate, rejected.id, reason)
+    return found
 
 
 def _better(fate: dict[str, str], identity: str, reason: str) -> None:

@@ -40,7 +40,13 @@ def _run_outcome(one: Run) -> Outcome:
     if defect is not None:
         return leave_out("export-rag", one, "quarantined", defect, target=_QUARANTINE)
     evidence, asked, answer = one.evidence, user_text(one.evidence), turns[-1].content
-    tags = {"task": evidence.task_id, "model": evidence.model, "category": one.category, "source": evidence.source, **evidence.tags}
+    tags = {
+        "task": evidence.task_id,
+        "model": evidence.model,
+        "category": one.category,
+        "source": evidence.source,
+        **evidence.tags,
+    }
     row = RagRow(
         id=evidence.id, kind="run", title=make_title(asked), content=f"{asked}\n\n{answer}",
         tags=sorted(f"{key}={value}" for key, value in tags.items() if value), source_run_ids=[evidence.run_id or ""], failed_run_ids=[],

@@ -17,7 +17,7 @@ _QUARANTINE = f"{QUARANTINE}/sft.jsonl"
 
 def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
     """Yield one outcome per scored row; of equal texts the smallest id stands."""
-    waiting: list[tuple[Run, bytes | None]] = []
+    waiting: list[tuple[Run, bytes]] = []
     smallest: dict[bytes, str] = {}
     for one in runs:
         turns = run_turns(one)
@@ -29,7 +29,7 @@ def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
         smallest[key] = min(one.evidence.id, smallest.get(key, one.evidence.id))
         waiting.append((one, key))
     for one, key in waiting:
-        if key is not None and smallest[key] != one.evidence.id:
+        if smallest[key] != one.evidence.id:
             yield Outcome("filtered", one.evidence.id, reason="duplicate_text")
         else:
             yield _export(one, run_turns(one), config)

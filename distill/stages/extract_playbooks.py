@@ -84,9 +84,7 @@ def make_title(text: str) -> str:
 
 def _calls(one: Run) -> tuple[str, ...]:
     calls = [call for message in one.evidence.messages or () for call in message.tool_calls or ()]
-    return tuple(
-        f"{call.name}({', '.join(sorted(call.arguments)) if isinstance(call.arguments, dict) else ''})" for call in calls
-    )
+    return tuple(f"{call.name}({', '.join(sorted(call.arguments)) if isinstance(call.arguments, dict) else ''})" for call in calls)
 
 
 def _steps(passed: list[Run]) -> list[Statement]:

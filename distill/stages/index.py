@@ -42,7 +42,7 @@ def write_index(path: Path, rows: Iterable[RagRow]) -> None:
                 row.id, row.kind, row.title, row.content, dump_canonical(row.tags), dump_canonical(row.source_run_ids), row.success_score,
                 row.provenance,
             )  # fmt: skip
-            base.execute(f"INSERT INTO rows VALUES ({', '.join('?' * len(values))})", values)
+            base.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             base.execute("INSERT INTO search (id, title, embedding_text) VALUES (?, ?, ?)", (row.id, row.title, row.embedding_text))
         base.execute("INSERT INTO search (search) VALUES ('optimize')")
         base.execute("COMMIT")
@@ -67,7 +67,8 @@ def hash_index(path: Path) -> str:
     """Return the aggregate hash over the rows of an index, by id; the same for every version of SQLite."""
     base = _open(path)
     try:
-        query = f"SELECT {', '.join('rows.' + name for name in _COLUMNS)}, search.embedding_text FROM rows JOIN search USING (id)"
+        columns = ", ".join(f"rows.{name}" for name in _COLUMNS)
+        query = f"SELECT {columns}, search.embedding_text FROM rows JOIN search USING (id)"  # noqa: S608 -- our own names
         return aggregate_hash((row[0], hash_bytes(dump_canonical(row).encode())) for row in base.execute(query))
     finally:
         base.close()

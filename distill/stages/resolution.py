@@ -49,7 +49,15 @@ def build_entry(record: EvidenceRecord, scored: ScoredRun, scope: str) -> Entry:
     """Reduce one row to what the resolution needs."""
     human = any(signal.kind == "human" and signal.verdict != "none" for signal in record.signals)
     slim = msgspec.structs.replace(
-        record, instruction=None, context=None, messages=None, response=None, corrected_response=None, lessons=[], reference=[], tags={}
+        record,
+        instruction=None,
+        context=None,
+        messages=None,
+        response=None,
+        corrected_response=None,
+        lessons=[],
+        reference=[],
+        tags={},
     )
     return Entry(
         slim, scope, scored.category, list(scored.reasons), text_key(build_turns(record)), normalise(record.response or ""), human,
@@ -116,7 +124,12 @@ def _one_run(members: list[Entry], rows: list[ResolutionRow], judge_confidence: 
 
 
 def _state(entry: Entry) -> dict[str, Any]:
-    return {"category": entry.category, "reasons": entry.reasons, "attempts": entry.record.attempts, "correction": entry.correction}
+    return {
+        "category": entry.category,
+        "reasons": entry.reasons,
+        "attempts": entry.record.attempts,
+        "correction": entry.correction,
+    }
 
 
 def _pool(members: list[Entry], judge_confidence: float) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def run(rows: Iterable[tuple[str, EvidenceRecord]], config: Config) -> Iterator[
         entries.append(build_entry(record, scored, scopes.get(record.source, record.source)))
         waiting.append((partition, scored, str(record.provenance)))
     resolution = resolve(entries, judge_confidence=config.judge_confidence)
-    decided: dict[tuple[str, str], ResolutionRow] = {(row.evidence_id, row.provenance): row for row in resolution if row.category is not None}
+    decided: dict[tuple[str, str], ResolutionRow] = {
+        (row.evidence_id, row.provenance): row for row in resolution if row.category is not None
+    }
     for partition, scored, where in waiting:
         row = decided.get((scored.evidence_id, where))
         category = row.category if row is not None and row.category is not None else scored.category
