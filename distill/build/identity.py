@@ -8,6 +8,7 @@ import ast
 import os
 import sqlite3
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,17 @@ def identity_of(stage: Stage, config: Config, store: Store) -> dict[str, Any]:
 
 def _tool_versions(stage: str, store: Store) -> dict[str, str]:
     """Return what a stage is computed with; looked up again where a folder of packages changed."""
-    signature = f"{sys.version} {[(folder, _changed(folder)) for folder in sys.path if folder.endswith('-packages')]}"
+    signature = _tool_signature()
     cached = store.meta("tools")
     if cached is None or cached["signature"] != signature:
         cached = {"signature": signature, "tools": {entry.name: _look_up(entry.name) for entry in STAGES}}
         store.save_meta("tools", cached)
     return dict(cached["tools"][stage])
+
+
+@cache
+def _tool_signature() -> str:
+    return f"{sys.version} {[(folder, _changed(folder)) for folder in sys.path if folder.endswith('-packages')]}"
 
 
 def _changed(folder: str) -> int:
@@ -74,8 +80,9 @@ def _code_hashes(store: Store) -> dict[str, str]:
     return hashes
 
 
+@cache
 def _signature() -> str:
-    """Return the fingerprints of every file of the package."""
+    """Return the fingerprints of every file of the package; code does not change under a running process."""
     found: list[str] = []
     for folder in (_PACKAGE, *(_PACKAGE / name for name in ("formats", "schemas", "stages"))):
         with os.scandir(folder) as entries:

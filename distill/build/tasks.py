@@ -90,7 +90,7 @@ def task_pipeline() -> Iterator[dict[str, Any]]:
 
 def _find_command() -> DoitCmdBase | None:
     """Return the doit command that is loading the tasks; doit hands it to nobody, so it is looked up on the stack."""
-    frame: "FrameType | None" = sys._getframe(1)  # noqa: SLF001 -- see above
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 -- see above
     while frame is not None:
         found = frame.f_locals.get("self")
         if isinstance(found, DoitCmdBase):
