@@ -4,7 +4,6 @@ Laws: roles alternate after an optional system message; the first of them is the
 when their turns up to the last answer are equal with white space made one.
 """
 
-import re
 from typing import NamedTuple
 
 from distill.canonical import dump_sorted
@@ -14,7 +13,6 @@ from distill.schemas.evidence import EvidenceRecord, Message
 __all__ = ["Turn", "build_turns", "has_leak", "normalise", "render_messages", "text_key", "user_text"]
 
 LEAK_LENGTH = 20
-_SPACE = re.compile(r"\s+")
 
 
 class Turn(NamedTuple):
@@ -30,7 +28,7 @@ class Turn(NamedTuple):
 
 def normalise(text: str) -> str:
     """Return the text with runs of white space made one and its ends cut."""
-    return _SPACE.sub(" ", text).strip()
+    return " ".join(text.split())
 
 
 def user_text(record: EvidenceRecord) -> str:
@@ -88,7 +86,7 @@ def build_turns(record: EvidenceRecord, *, response: str | None = None) -> list[
         turns.pop()
     first = next((i for i, turn in enumerate(turns) if turn.role == "user"), len(turns))
     turns = [turn for i, turn in enumerate(turns) if turn.role == "system" or i >= first]
-    if not any(turn.role == "user" for turn in turns) or turns[-1].role != "assistant":
+    if not any(turn.role == "user" for turn in turns):
         return []
     if response:
         turns[-1] = Turn("assistant", response)

@@ -8,6 +8,7 @@ What a log line *means* is in `distill.formats`. Laws:
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import msgspec
@@ -36,6 +37,7 @@ _BOM = b"\xef\xbb\xbf"
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder().decode
 _STRINGS = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")\s*(:?)', re.DOTALL)
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)  # a string, also one that is cut off
 
 
 class BadLine(Exception):  # noqa: N818 -- carries an outcome, not an error
@@ -78,8 +80,22 @@ def validate(value: Any, kind: type[T]) -> T:
 
 
 def encode_row(value: msgspec.Struct) -> bytes:
-    """Render one validated row as a line with its newline."""
-    return _ENCODE(validate(value, type(value))) + b"\n"
+    """Render one row as a line with its newline, read back before it is given out.
+
+    Raises:
+        SchemaError: a field breaks its type.
+    """
+    line = _ENCODE(value)
+    try:
+        _decoder(type(value)).decode(line)
+    except msgspec.ValidationError as err:
+        raise SchemaError(f"{type(value).__name__}: {err}") from err
+    return line + b"\n"
+
+
+@cache
+def _decoder(kind: Any) -> Any:
+    return msgspec.json.Decoder(kind)
 
 
 def encode_document(value: msgspec.Struct) -> bytes:
@@ -94,9 +110,10 @@ def decode_document(data: bytes, kind: type[T], *, place: str) -> T:
         SchemaError: it is not what its schema says; the message names `place`.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        document: T = _decoder(kind).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise SchemaError(f"{place}: found {err}, expected a {kind.__name__} of schema version 1") from err
+    return document
 
 
 def read_lines(file: BinaryIO, *, max_line_bytes: int) -> Iterator[RawLine]:
@@ -123,9 +140,9 @@ def read_lines(file: BinaryIO, *, max_line_bytes: int) -> Iterator[RawLine]:
             offset += length + 1
         if not chunk:
             return
-        if long.bytes or len(rest) > max_line_bytes:
-            long.update(rest)
-            rest = b""
+        if long.bytes or len(rest) > max_line_bytes + 1:
+            long.update(rest[:-1])
+            rest = rest[-1:]  # it may be the first half of a CRLF
 
 
 class _LongLine(FileHasher):
@@ -142,10 +159,10 @@ class _LongLine(FileHasher):
 
 
 def _finish(line: RawLine, long: _LongLine, limit: int) -> RawLine | None:
-    if long.bytes or len(line.raw) > limit:
-        long.update(line.raw)
-        return line._replace(raw=long.head, hash=long.blake3)
     raw = line.raw.removesuffix(b"\r")
+    if long.bytes or len(raw) > limit:
+        long.update(raw)
+        return line._replace(raw=long.head, length=long.bytes, hash=long.blake3)
     return line._replace(raw=raw, length=len(raw)) if raw.strip() else None
 
 
@@ -207,7 +224,7 @@ def _has_lone_surrogate(raw: bytes) -> bool:
 
 def _depth(raw: bytes) -> int:
     deepest = level = 0
-    for byte in _STRINGS.sub(b"", raw):
+    for byte in _TEXT.sub(b"", raw):
         if byte in b"[{":
             level += 1
             deepest = max(deepest, level)

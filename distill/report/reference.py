@@ -6,6 +6,7 @@
 import ast
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,17 @@ from distill.stages import STAGES
 
 __all__ = ["render_reference"]
 
-_SECTIONS = {"": config.Config, "sft.": config.Sft, "preference.": config.Preference, "playbooks.": config.Playbooks,
+_SECTIONS: dict[str, Any] = {"": config.Config, "sft.": config.Sft, "preference.": config.Preference, "playbooks.": config.Playbooks,
              "min_rows.": config.MinRows, "drift.": config.Drift, "sources[].": config.Source,
              "sources[].fields.X.": config.FieldSpec, "sources[].signals[].": config.SignalSpec}  # fmt: skip
+_OVERRIDES = (
+    "Each threshold of `drift` is overridden by `DISTILL_DRIFT_<KEY>` in the environment, and `recorded_at` is set by "
+    "`distill run-all --recorded-at` or `DISTILL_RECORDED_AT`."
+)
+_RULES_NOTE = (
+    "In the order they apply; the first that fires decides, the others that fired are listed behind it. "
+    "Those marked last are asked only where no other fired, and only the first of them speaks."
+)
 _GROUPS = frozenset({"sources", "sft", "preference", "playbooks", "min_rows", "drift", "path", "recorded_at"})
 
 
@@ -36,7 +45,7 @@ def _field_docs(name: str) -> dict[str, str]:
     tree = ast.parse(Path(config.__file__).read_text(encoding="utf-8"))
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     docs: dict[str, str] = {}
-    for field, doc in zip(body, body[1:], strict=False):
+    for field, doc in pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(doc, ast.Expr):
             docs[field.target.id] = ast.literal_eval(doc.value)
     return docs
@@ -66,10 +75,8 @@ def render_reference() -> str:
             ((stage.name, f"`{stage.task}`", stage.doc, stage.unit, ", ".join(stage.settings)) for stage in STAGES)),
         "## Log formats", _table(("format", "what such a log is"), ((f"`{entry.name}`", entry.doc) for entry in FORMATS)),
         "## Settings and their defaults", _table(("setting", "default", "meaning"), _settings()),
-        "Each threshold of `drift` is overridden by `DISTILL_DRIFT_<KEY>` in the environment, and `recorded_at` is set by "
-        "`distill run-all --recorded-at` or `DISTILL_RECORDED_AT`.",
-        "## Scoring rules", "In the order they apply; the first that fires decides, the others that fired are listed behind it. "
-        "Those marked last are asked only where no other fired, and only the first of them speaks.",
+        _OVERRIDES,
+        "## Scoring rules", _RULES_NOTE,
         _table(("reason", "category", "score", ""), (
             (f"`{rule.slug}`", rule.category, f"{SCORES[rule.slug]:g}", "last" if rule.last else "") for rule in RULES)),
         "## Reasons", _table(("reason", "meaning", "action"), ((f"`{r.slug}`", r.meaning, r.action) for r in REASONS)),
