@@ -8,7 +8,6 @@ What a log line *means* is in `distill.formats`. Laws:
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import msgspec
@@ -93,9 +92,14 @@ def encode_row(value: msgspec.Struct) -> bytes:
     return line + b"\n"
 
 
-@cache
-def _decoder(kind: Any) -> Any:
-    return msgspec.json.Decoder(kind)
+_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of a kind of record, built once."""
+    if kind not in _DECODERS:
+        _DECODERS[kind] = msgspec.json.Decoder(kind)
+    return _DECODERS[kind]
 
 
 def encode_document(value: msgspec.Struct) -> bytes:
