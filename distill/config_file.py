@@ -104,6 +104,8 @@ def build_config(table: dict[str, Any], *, path: str, environ: dict[str, str]) -
         ConfigError: with every problem found.
     """
     check = _Check(path)
+    if not check.typed("distill", table, dict, "a table"):
+        raise ConfigError(check.problems)
     check.keys("", table, tuple(name for name in Config._fields if name not in {"path", "recorded_at"}))
     values: dict[str, Any] = {}
     for name, group in {
@@ -145,7 +147,7 @@ def _recorded_at(check: _Check, text: str | None) -> str | None:
 def _number(check: _Check, place: str, value: Any, *, whole: bool = False) -> bool:
     if not check.typed(place, value, int if whole else (int, float), "a whole number" if whole else "a number"):
         return False
-    if value < 0:
+    if not value >= 0:  # nan too
         check.say(place, f"found {value!r}, expected zero or more")
         return False
     return True
@@ -196,10 +198,15 @@ def _from_environment(check: _Check, drift: Drift, environ: dict[str, str]) -> D
         if text is None:
             continue
         try:
-            values[key] = type(present)(text)
+            found = type(present)(text)
         except ValueError:
             check.say(name, f"found {text!r}, expected a {type(present).__name__}")
-    check.choice("DISTILL_DRIFT_FAIL_ON", values["fail_on"], _CHOICES["fail_on"])
+            continue
+        if isinstance(found, str):
+            check.choice(name, found, _CHOICES[key])
+            values[key] = found
+        elif _number(check, name, found):
+            values[key] = found
     return Drift(**values)
 
 
@@ -243,6 +250,9 @@ def _source(check: _Check, place: str, table: dict[str, Any]) -> Source:
             check.say(f"{place}.{key}", "is missing")
     if not re.fullmatch(r"[A-Za-z0-9._-]*", values["name"]) or values["name"] in {".", ".."}:
         check.say(f"{place}.name", f"found {values['name']!r}, expected letters, digits, dot, dash and underscore only")
+    prefix = values.get("partition_prefix")
+    if prefix and {"", ".", ".."} & set(prefix.split("/")):
+        check.say(f"{place}.partition_prefix", f"found {prefix!r}, expected a folder below data/evidence such as 'logs/2026', or ''")
     if check.regex(f"{place}.file_pattern", values.get("file_pattern")):
         groups = named_groups(values.get("file_pattern"))
         values["fields"] = _fields(check, f"{place}.fields", table.get("fields", {}), groups)
@@ -327,6 +337,12 @@ def _signal(check: _Check, place: str, table: dict[str, Any]) -> SignalSpec:
             check.say(f"{place}.{key}", "is missing" + ("; there is no default, say who decided" if key == "kind" else ""))
     check.choice(f"{place}.kind", table.get("kind"), _KINDS)
     aspect = table.get("aspect")
+    for key in ("aspect", "by", "confidence"):
+        if key in table:
+            check.typed(f"{place}.{key}", table[key], str, "a string")
+    for key in ("partial", "infrastructure"):
+        if key in table:
+            check.typed(f"{place}.{key}", table[key], list, "a list of raw values")
     if table.get("kind") == "judge" and not aspect:
         check.say(f"{place}.aspect", "is missing; only a judge of the aspect 'outcome' can accept")
     bounds = [table.get(key) for key in ("pass", "fail")]

@@ -80,6 +80,13 @@ class HashedFile(io.RawIOBase):
         raise InputError(f"{self.recorded}: changed while it was read; run doit again when nobody writes to it")
 
 
+class _Gzip(gzip.GzipFile):
+    """A gzip stream that hands over what it has; the library's own `read` drops it where the data behind is damaged."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self.read1(-1 if size is None else size)
+
+
 class _Zstd(io.RawIOBase):
     """A zstandard stream of any number of frames; unlike the library's own reader it reports a cut last frame."""
 
@@ -109,7 +116,7 @@ class _Zstd(io.RawIOBase):
 
 def _unpacked(file: HashedFile) -> BinaryIO:
     if file.path.suffix == ".gz":
-        return cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb"))
+        return cast("BinaryIO", _Gzip(fileobj=file, mode="rb"))
     if file.path.suffix == ".zst":
         return cast("BinaryIO", _Zstd(cast("BinaryIO", file)))
     return cast("BinaryIO", file)

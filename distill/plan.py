@@ -78,7 +78,7 @@ def build_plan(project: Path, config: Config) -> Plan:
     """
     problems: list[str] = []
     logs = [log for source in config.sources for log in _find_logs(project, source, problems)]
-    _check_partitions(logs, problems)
+    _check_partitions(project, logs, problems)
     if problems:
         raise ConfigError(problems)
     ordered = sorted(logs, key=lambda log: log.partition.encode())
@@ -90,7 +90,8 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
     resolved = os.path.realpath(root)
     pattern = re.compile(source.file_pattern) if source.file_pattern else None
     found: list[RawLog] = []
-    for below in glob.glob(source.glob, root_dir=root, recursive=True):  # noqa: PTH207 -- finds what is hidden or not as a shell does
+    before = len(problems)
+    for below in sorted(set(glob.glob(source.glob, root_dir=root, recursive=True))):  # noqa: PTH207 -- finds what is hidden or not as a shell does
         actual = root / below
         if not actual.is_file():
             continue
@@ -113,7 +114,7 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
         groups = tuple((group, match[group]) for group in named_groups(source.file_pattern)) if match else ()
         path = os.path.normpath(Path(source.root) / below)
         found.append(RawLog(FileRef(path, recorded), source, groups, _partition(source, name)))
-    if not found and not problems and not source.optional:
+    if not found and len(problems) == before and not source.optional:
         problems.append(
             f"source {source.name!r}: no file matches {source.glob!r} below {source.root!r}; correct it, or set optional = true"
         )
@@ -125,11 +126,11 @@ def _partition(source: Source, below: str) -> str:
     return f"{source.prefix}/{name}".strip("/")
 
 
-def _check_partitions(logs: list[RawLog], problems: list[str]) -> None:
+def _check_partitions(project: Path, logs: list[RawLog], problems: list[str]) -> None:
     by_file: dict[str, RawLog] = {}
     by_partition: dict[str, RawLog] = {}
     for log in logs:
-        real = os.path.realpath(log.file.path)
+        real = os.path.realpath(project / log.file.path)
         if real in by_file:
             problems.append(f"{log.file.recorded}: the same file is also {by_file[real].file.recorded}; one source may match it")
             continue
@@ -139,7 +140,7 @@ def _check_partitions(logs: list[RawLog], problems: list[str]) -> None:
             problems.append(
                 f"partition {log.partition!r}: both {other.file.recorded} and {log.file.recorded}; set another partition_prefix"
             )
-        if log.partition == "resolution.jsonl":
+        if log.partition.split("/")[0] == "resolution.jsonl":
             problems.append(f"{log.file.recorded}: its partition would be resolution.jsonl, which is reserved; set a partition_prefix")
     for name in by_partition:
         parents = (parent.as_posix() for parent in Path(name).parents)

@@ -28,7 +28,7 @@ from distill.schemas.evidence import EvidenceRecord
 from distill.schemas.export_rows import Playbook, RagRow
 from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.schemas.stage_receipt import FileSet, FileState, Stats, Validation
-from distill.stages import INDEX, PLAYBOOKS, Stage
+from distill.stages import INDEX, PLAYBOOKS, RAG, Stage
 from distill.validation import validate_stage
 
 __all__ = ["Finished", "Work", "read_outcomes", "run_stage"]
@@ -218,10 +218,9 @@ def _check_outputs(outputs: Outputs, verdicts: Verdicts, work: Work) -> None:
     found: list[str] = []
     leaked: list[TargetFile] = []
     for path, file in outputs.files.items():
-        if path not in ROW_TYPES:
+        if path not in ROW_TYPES and path != INDEX:
             continue
-        with file.temporary.open("rb") as lines:
-            violations = check_rows(path, iter(lines), verdicts)
+        violations = _violations(path, file, verdicts, work)
         if hash_file(file.temporary).blake3 != file.hasher.blake3:
             raise IntegrityError(f"{path}: the bytes on the disk are not those that were written; check the disk")
         if violations:
@@ -233,6 +232,15 @@ def _check_outputs(outputs: Outputs, verdicts: Verdicts, work: Work) -> None:
         file.temporary.replace(place)
     if found:
         raise ContaminationError(found)
+
+
+def _violations(path: str, file: TargetFile, verdicts: Verdicts, work: Work) -> list[str]:
+    if path == INDEX:
+        from distill.stages.index import check_index  # noqa: PLC0415 -- SQLite only where it is needed
+
+        return check_index(file.temporary, _rows(work, FileRef(RAG, RAG), RagRow))
+    with file.temporary.open("rb") as lines:
+        return check_rows(path, iter(lines), verdicts)
 
 
 def _delete_strangers(stage: Stage, work: Work) -> None:

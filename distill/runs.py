@@ -40,6 +40,8 @@ class Run(msgspec.Struct, gc=False):
     """The last correction by a person in its pooled rows."""
     infrastructure: bool
     """Whether any of its pooled rows has an infrastructure signal."""
+    others: list[EvidenceRecord] = []
+    """The other rows of the same run, by time."""
 
     @property
     def answer(self) -> str | None:
@@ -61,7 +63,8 @@ def admits(run: Run, include: Sequence[str]) -> bool:
 
 def human_order(record: EvidenceRecord) -> tuple[str, str, int]:
     """Return the order of decisions: by time, then by place (SPEC 4)."""
-    return (record.created_at or "", record.provenance.source_file, record.provenance.offset)
+    moment = (record.created_at or "").removesuffix("Z")  # so that a fraction comes after its whole second
+    return (moment, record.provenance.source_file, record.provenance.offset)
 
 
 def _has_human(record: EvidenceRecord) -> bool:
@@ -111,10 +114,15 @@ def _build_run(evidence: EvidenceRecord, scored: ScoredRun, rows: list[Resolutio
 def _pool(run: Run, others: list[EvidenceRecord], scopes: dict[str, str]) -> None:
     """Add what the other rows of the same run say; rows of other runs with the same text add nothing."""
     own = run.evidence
-    same = [other for other in others if other.run_id == own.run_id and scopes.get(other.source, other.source) == run.scope]
+    same = [
+        other
+        for other in others
+        if own.run_id is not None and other.run_id == own.run_id and scopes.get(other.source, other.source) == run.scope
+    ]
     rows = sorted([own, *same], key=human_order)
     attempts = [row.attempts for row in rows if row.attempts is not None]
     run.attempts = max(attempts) if attempts else None
+    run.others = [row for row in rows if row is not own]
     run.infrastructure = any(signal.kind == "infrastructure" for row in rows for signal in row.signals)
     corrections = [row.corrected_response for row in rows if _has_human(row) and row.corrected_response]
     run.corrected_response = corrections[-1] if corrections else None

@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CONFIG", "Project", "Result", "outcome", "review"]
+__all__ = ["CONFIG", "DODO", "STAGE_NAMES", "Project", "Result", "many_outcomes", "outcome", "review", "sample_project"]
 
 CONFIG = """
 [[sources]]
@@ -26,7 +29,8 @@ format = "scrum_reviews"
 partition_prefix = ""
 optional = true
 """
-_DODO = "from distill.build.tasks import DOIT_CONFIG, task_pipeline\n"
+DODO = "from distill.build.tasks import DOIT_CONFIG, task_pipeline\n"
+STAGE_NAMES = ("collect", "score", "extract-playbooks", "export-rag", "export-sft", "export-preference", "index")
 _DOIT_CFG = "[COMMAND]\nrun = distill.build.command:Run\n"
 
 
@@ -51,9 +55,16 @@ class Project:
         """Make the folder, with dodo.py, doit.cfg and distill.toml."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.write("dodo.py", _DODO)
+        self.write("dodo.py", DODO)
         self.write("doit.cfg", _DOIT_CFG)
         self.write("distill.toml", config)
+
+    def copy(self, folder: Path) -> "Project":
+        """Return a copy of the project in another folder, with everything it built."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        other = object.__new__(Project)
+        other.folder = folder
+        return other
 
     def write(self, path: str, content: str | bytes) -> Path:
         """Write one file below the folder."""
@@ -86,14 +97,14 @@ class Project:
 
     def _run(self, command: list[str], env: Mapping[str, str] | None) -> Result:
         return Result(
-            subprocess.run(  # noqa: S603 -- our own command
+            subprocess.run(
                 command, cwd=self.folder, env=self.environment(env), capture_output=True, text=True, timeout=300, check=False
             )
         )
 
     def start(self, *words: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """Start doit and do not wait, to kill it or to run beside it."""
-        return subprocess.Popen(  # noqa: S603 -- our own command
+        return subprocess.Popen(
             self.command(*words), cwd=self.folder, env=self.environment(env), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
@@ -103,6 +114,52 @@ class Project:
         ledger = self.folder / "reports/distillation/ledger.jsonl"
         lines = [json.loads(line) for line in ledger.read_text().splitlines()] if ledger.exists() else []
         return [line["run_id"] for line in lines if line["kind"] == "run"]
+
+    @property
+    def ledger(self) -> list[dict[str, Any]]:
+        """The lines of the ledger."""
+        return self.rows("reports/distillation/ledger.jsonl")
+
+    @property
+    def targets(self) -> list[str]:
+        """Every target of the newest full build, from the receipts of the newest run."""
+        return [file["path"] for receipt in self.receipts().values() for file in receipt["outputs"]["files"]]
+
+    def receipts(self, *, run: str | None = None) -> dict[str, dict[str, Any]]:
+        """Return the receipts of a run by stage, by default the newest."""
+        folder = self.folder / "reports/distillation" / (run or self.runs[-1])
+        return {name: json.loads((folder / f"{name}.json").read_text()) for name in STAGE_NAMES if (folder / f"{name}.json").exists()}
+
+    def held(self, kind: str) -> list[str]:
+        """Return the files held aside as tampered, leaked or stale, without the run that moved them."""
+        base = self.folder / "data/held" / kind
+        return sorted("/".join(path.relative_to(base).parts[1:]) for path in base.rglob("*") if path.is_file())
+
+    def plant(self, module: str, body: str) -> None:
+        """Let dodo.py put `planted(*records)`, which may call `honest`, in a stage's place while a file `planted` is there."""
+        head = f"import os\nimport time\nimport msgspec\nimport distill.stages.{module} as stage\n{DODO}\nhonest = stage.run\n"
+        self.write("dodo.py", f"{head}\n{body}\nif os.path.exists('planted'):\n    stage.run = planted\n")
+        self.write("planted", "")
+
+    def tree(self) -> dict[str, tuple[bytes, int]]:
+        """Return every file but those of the build's own store, with bytes and time of change."""
+        files = [path for path in self.folder.rglob("*") if path.is_file() and ".distill" not in path.parts]
+        return {path.relative_to(self.folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+    def temporaries(self) -> list[str]:
+        """Return the temporary files that lie about."""
+        return [path.as_posix() for path in self.folder.rglob("*distill-tmp*")]
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return what the build's own store says."""
+        with closing(sqlite3.connect(self.folder / ".distill/store.sqlite")) as base:
+            return list(base.execute(sql))
+
+    def replace_text(self, path: str, old: str, new: str) -> None:
+        """Replace text in a file that must hold it."""
+        text = (self.folder / path).read_text()
+        assert old in text, f"{path} does not hold {old!r}"
+        (self.folder / path).write_text(text.replace(old, new))
 
     def document(self, name: str, *, run: str | None = None) -> dict[str, Any]:
         """Return one document of a run, by default the newest."""
@@ -135,5 +192,42 @@ def outcome(run_id: str | None, **fields: Any) -> dict[str, Any]:
 
 def review(run_id: str | None, verdict: str, **fields: Any) -> dict[str, Any]:
     """Return a row of the native log `scrum_reviews`: a person's verdict without the answer."""
-    row = {"run_id": run_id, "task_id": "task-1", "created_at": "2026-04-27T10:00:00Z", "reviewer": "human:reviewer-1", "verdict": verdict}
+    row = {
+        "run_id": run_id,
+        "task_id": "task-1",
+        "created_at": "2026-04-27T10:00:00Z",
+        "reviewer": "human:reviewer-1",
+        "verdict": verdict,
+    }
     return row | fields
+
+
+_WRONG = {"passed": 1, "failed": 2}
+
+
+def sample_project(folder: Path, *, config: str = CONFIG) -> Project:
+    """Return a project, not built yet, whose six runs meet every export and every verdict."""
+    project = Project(folder, config=config)
+    project.log(
+        "2026/04/27/outcomes.jsonl",
+        [
+            outcome("run-1"), outcome("run-2", response="a wrong answer to the first task", tests=_WRONG),
+            outcome("run-3", task_id="task-2", prompt="Sort a list.", attempts=2),
+            outcome("run-4", task_id="task-2", prompt="Sort a list.", response="a wrong answer to the second task", tests=_WRONG),
+            outcome("run-5", task_id="task-3", prompt="Name a colour.", tests=None),
+        ],
+    )  # fmt: skip
+    project.log("2026/04/28/outcomes.jsonl", [outcome("run-6", task_id="task-4", prompt="Parse a date.")])
+    project.log("2026/04/27/scrum_reviews.jsonl", [review("run-5", "accept_with_changes", task_id="task-3", corrected_response="green")])
+    return project
+
+
+def many_outcomes(count: int) -> list[dict[str, Any]]:
+    """Return runs of tasks of four, half of which failed their tests."""
+    return [
+        outcome(
+            f"run-{number}", task_id=f"task-{number // 4}", prompt=f"Solve problem {number // 4}.", model=f"model-{number % 2}",
+            response=f"answer {number} " + "with some words " * 8, tests=_WRONG if number % 2 else {"passed": 3, "failed": 0},
+        )
+        for number in range(count)
+    ]  # fmt: skip

@@ -12,12 +12,14 @@ from distill.stages import stage_named
 __all__ = ["UpToDate", "check_paths", "current_project", "set_project"]
 
 _PROJECTS: dict[str, Project] = {}
+_SETTLED: set[str] = set()
 
 
 def set_project(folder: Path, config: Config, plan: Plan) -> Project:
     """Remember the project that was loaded; where the store is new, what its receipts say is taken over."""
     project = Project(folder, config, plan)
     _PROJECTS[str(folder)] = project
+    _SETTLED.clear()
     if project.store.fresh:
         from distill.build.history import rebuild_store  # noqa: PLC0415 -- once in a store's life
 
@@ -68,8 +70,10 @@ class UpToDate:
         if self._name == "summary":
             from distill.build.verdict import is_settled  # noqa: PLC0415 -- the summary alone needs it
 
-            return is_settled(current_project(), tuple(task.task_dep))
+            return is_settled(current_project(), tuple(task.task_dep), known=_SETTLED)
         self._last = decide(stage_named(self._name), current_project())
+        if not self._last.run:
+            _SETTLED.add(self._name)
         return not self._last.run
 
     def __repr__(self) -> str:

@@ -55,6 +55,7 @@ def task_pipeline() -> Iterator[dict[str, Any]]:
     folder = Path.cwd()
     command = _find_command()
     try:
+        _check_encoding()
         _check_guard(command)
         if command is not None and command.name in _LOCKING:
             take_lock(folder)
@@ -97,6 +98,17 @@ def _find_command() -> DoitCmdBase | None:
             return found
         frame = frame.f_back
     return None
+
+
+def _check_encoding() -> None:
+    """Refuse to run where file names are not UTF-8 (SPEC 7, law 4).
+
+    Raises:
+        ConfigError: paths would be recorded as other ones than elsewhere.
+    """
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        raise ConfigError([f"file names are read as {encoding!r} here, so paths would be recorded as other ones; set PYTHONUTF8=1"])
 
 
 def _check_guard(command: DoitCmdBase | None) -> None:

@@ -46,12 +46,12 @@ def failure_of(facts: dict[str, Any], fail_on: str) -> str | None:
     return None
 
 
-def is_settled(project: Project, tasks: tuple[str, ...]) -> bool:
-    """Tell whether the summary has nothing to add and nothing to fail."""
+def is_settled(project: Project, tasks: tuple[str, ...], *, known: set[str]) -> bool:
+    """Tell whether the summary has nothing to add and nothing to fail; `known` stages were found settled just now."""
     _SETTLED.clear()
     stages = [stage for stage in STAGES if stage.task in tasks]
     found = newest_holding(project, stages)
-    if found is None or any(decide(stage, project).run for stage in stages):
+    if found is None or any(stage.name not in known and decide(stage, project).run for stage in stages):
         return False
     run_id, facts = found
     if not adds_nothing(project, stages, facts) or failure_of(facts, project.config.drift.fail_on) is not None:

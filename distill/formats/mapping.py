@@ -5,7 +5,7 @@ Expressions are compiled once per source; a path that is one plain name costs a 
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jmespath
 import msgspec
@@ -34,13 +34,14 @@ class _Signal(NamedTuple):
 
 def check_expressions(source: Source) -> list[str]:
     """Return what is wrong with the path expressions of a source."""
-    paths = [spec.path or spec.count for _, specs in source.fields for spec in specs] + [spec.path or spec.count for _, spec in source.tags]
+    specs = [spec for _, several in source.fields for spec in several] + [spec for _, spec in source.tags]
+    paths = [spec.count if spec.path is None else spec.path for spec in specs]
     for signal in source.signals:
         paths += [signal.path, signal.by, signal.confidence]
     found: list[str] = []
-    for path in paths:
+    for path in (path for path in paths if path is not None):
         try:
-            _compile(path or "a")
+            _compile(path)
         except jmespath.exceptions.JMESPathError as err:
             found.append(f"source {source.name!r}: {path!r} is no path expression: {str(err).splitlines()[0]}")
     return found
@@ -50,7 +51,14 @@ def _compile(path: str) -> Callable[[dict[str, Any]], Any]:
     if re.fullmatch(r"[A-Za-z_]\w*", path):
         return lambda record: record.get(path)
     expression = jmespath.compile(path)
-    return cast("Callable[[dict[str, Any]], Any]", expression.search)
+
+    def search(record: dict[str, Any]) -> Any:
+        try:
+            return expression.search(record)
+        except jmespath.exceptions.JMESPathError as err:
+            raise BadLine("mistyped_field", f"{path}: {str(err).splitlines()[0]}") from err
+
+    return search
 
 
 def _getter(spec: FieldSpec) -> Getter:

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from distill.canonical import load_plain
 from distill.config import Config, Source
 from distill.conversation import render_messages
 from distill.formats.reading import Reading, convert_time, first_user_text
-from distill.jsonl import BadLine
+from distill.jsonl import BadLine, decode_line
 from distill.schemas.evidence import Message, Signal, Tokens, ToolCall
 
 __all__ = ["NativeRow", "RawMessage", "build_messages", "common_values", "find_infrastructure", "read_conversation"]
@@ -143,8 +142,8 @@ def _call(call: RawCall, turn: int) -> ToolCall:
         raise BadLine("mistyped_field", f"messages[{turn}].tool_calls: found a call without name")
     arguments = call.arguments if call.function is None else call.function.arguments
     if isinstance(arguments, str) and arguments.lstrip().startswith("{"):
-        with suppress(ValueError):  # a string that is no JSON is kept as the log has it
-            arguments = load_plain(arguments)
+        with suppress(BadLine):  # a string that is no JSON is kept as the log has it
+            arguments = decode_line(arguments.encode())
     return ToolCall(id=call.id, name=name, arguments=arguments)
 
 

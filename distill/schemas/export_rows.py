@@ -41,8 +41,8 @@ class Pitfall(_Row, frozen=True, kw_only=True):
 
     text: str
     """What went wrong, or what was learnt."""
-    kind: Literal["lesson", "human_reason", "error"]
-    """Where it comes from."""
+    kind: Literal["lesson", "human_reason", "error", "call"]
+    """Where it comes from; `call` is a call that only failing runs made."""
     evidence_ids: list[str]
     """The runs behind it, sorted."""
 

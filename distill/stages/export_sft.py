@@ -29,10 +29,10 @@ def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
         smallest[key] = min(one.evidence.id, smallest.get(key, one.evidence.id))
         waiting.append((one, key))
     for one, key in waiting:
+        outcome = _export(one, run_turns(one), config)
         if smallest[key] != one.evidence.id:
-            yield Outcome("filtered", one.evidence.id, reason="duplicate_text")
-        else:
-            yield _export(one, run_turns(one), config)
+            outcome = Outcome("filtered", one.evidence.id, reason=outcome.reason or "duplicate_text")
+        yield outcome
 
 
 def _keep_out(one: Run, turns: list[Turn], config: Config) -> tuple[Kind, str] | None:

@@ -107,12 +107,18 @@ def _support(answer: Turn, answers: list[tuple[Turn, str]]) -> int:
 
 
 def _pitfalls(members: list[Run]) -> list[Pitfall]:
-    """Return lessons, the reasons persons gave and errors, each once with every run behind it."""
+    """Return lessons, the reasons persons gave, errors and calls only failing runs made, each once with every run behind it.
+
+    What another row of the same run says counts as said by the run, so that a review in a log of its own is heard.
+    """
     found: dict[tuple[str, str], tuple[str, list[str]]] = {}
+    usual = {call for one in members if one.category != "rejected" for call in _calls(one)}
     for one in members:
-        human = any(signal.kind == "human" for signal in one.evidence.signals)
-        texts = [("human_reason" if human else "lesson", lesson) for lesson in one.evidence.lessons]
-        texts += [("error", error) for error in one.evidence.errors]
+        texts = [("call", call) for call in _calls(one) if call not in usual]
+        for record in (one.evidence, *one.others):
+            human = any(signal.kind == "human" for signal in record.signals)
+            texts += [("human_reason" if human else "lesson", lesson) for lesson in record.lessons]
+            texts += [("error", error) for error in record.errors]
         for kind, text in texts:
             if text.strip():
                 found.setdefault((kind, normalise(text)), (text, []))[1].append(one.evidence.id)

@@ -13,9 +13,9 @@ from distill.canonical import dump_canonical
 from distill.hashing import aggregate_hash, hash_bytes
 from distill.outcome import Outcome, Row
 from distill.schemas.export_rows import RagRow
-from distill.stages import INDEX
+from distill.stages import INDEX, RAG
 
-__all__ = ["Hit", "count_index", "hash_index", "run", "search_index", "write_index"]
+__all__ = ["Hit", "check_index", "count_index", "hash_index", "run", "search_index", "write_index"]
 
 _COLUMNS = ("id", "kind", "title", "content", "tags", "source_run_ids", "success_score", "provenance")
 
@@ -38,16 +38,40 @@ def write_index(path: Path, rows: Iterable[RagRow]) -> None:
         base.execute(f"CREATE TABLE rows (id TEXT PRIMARY KEY, {kinds}) WITHOUT ROWID")
         base.execute("CREATE VIRTUAL TABLE search USING fts5(id UNINDEXED, title, embedding_text, tokenize = 'unicode61')")
         for row in rows:
-            values = (
-                row.id, row.kind, row.title, row.content, dump_canonical(row.tags), dump_canonical(row.source_run_ids), row.success_score,
-                row.provenance,
-            )  # fmt: skip
+            values = _values(row)
             base.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             base.execute("INSERT INTO search (id, title, embedding_text) VALUES (?, ?, ?)", (row.id, row.title, row.embedding_text))
         base.execute("INSERT INTO search (search) VALUES ('optimize')")
         base.execute("COMMIT")
     finally:
         base.close()
+
+
+def _values(row: RagRow) -> tuple[str | float, ...]:
+    return (
+        row.id, row.kind, row.title, row.content, dump_canonical(row.tags), dump_canonical(row.source_run_ids), row.success_score,
+        row.provenance,
+    )  # fmt: skip
+
+
+def check_index(path: Path, rows: Iterable[RagRow]) -> list[str]:
+    """Return what an index holds beside the retrieval rows, or lacks, each with the index's path and row (SPEC 7, law 6)."""
+    expected = {row.id: (*_values(row), row.embedding_text, row.title) for row in rows}
+    base = _open(path)
+    try:
+        names = ", ".join(f"rows.{name}" for name in _COLUMNS)
+        query = f"SELECT {names}, search.embedding_text, search.title FROM search JOIN rows USING (id) ORDER BY search.rowid"  # noqa: S608 -- our own names
+        found = [
+            f"{INDEX}:{number}: [unknown_row] row {row[0]!r} is not as it stands in {RAG}"
+            for number, row in enumerate(base.execute(query), 1)
+            if expected.get(row[0]) != row
+        ]
+        counts = [base.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("rows", "search")]  # noqa: S608 -- likewise
+    finally:
+        base.close()
+    if not found and counts != [len(expected)] * 2:
+        found.append(f"{INDEX}:1: [missing_row] {counts[0]} rows and {counts[1]} texts, {RAG} holds {len(expected)}")
+    return found
 
 
 def _open(path: Path) -> sqlite3.Connection:
