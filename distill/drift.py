@@ -121,8 +121,9 @@ def _check_volume(drift: StageDrift, stage: StageSummary, prior: PriorRun, thres
         return
     change = drift.pct_change_out
     loud = change is not None and abs(change) > thresholds.warn_pct
-    if stage.records_in < thresholds.min_records:
-        drift.notes.append(f"insufficient_sample: {stage.records_in} records, {thresholds.min_records} are wanted for tests on shares")
+    considered = stage.accepted + stage.rejected + stage.quarantined + stage.skipped + stage.filtered
+    if considered < thresholds.min_records:
+        drift.notes.append(f"insufficient_sample: {considered} considered, {thresholds.min_records} are wanted for tests on shares")
     direction = "unknown, the prior run wrote nothing" if change is None else f"{change:+.1f} %"
     found.tests.append(
         DriftTest(

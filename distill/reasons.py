@@ -62,7 +62,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("no_playbook", "the task has no run that could stand in a playbook", "none"),
     Reason("missing_task_id", "the run names no task", "fix_source"),
     Reason("neither_side", "neither admitted as chosen nor judged and rejected", "none"),
-    Reason("no_counterpart", "the task has no run on the other side with the same user text", "none"),
+    Reason("no_counterpart", "the task has no run on the other side that it may be paired with", "none"),
     Reason("over_cap", "its task has max_pairs_per_task better pairs", "none"),
     Reason("not_final_turn", "the runs part before their final answers", "none"),
     Reason("diverges_before_agent", "the runs part at a user's or a tool's message", "none"),

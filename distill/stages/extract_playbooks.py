@@ -116,8 +116,9 @@ def _pitfalls(members: list[Run]) -> list[Pitfall]:
     for one in members:
         texts = [("call", call) for call in _calls(one) if call not in usual]
         for record in (one.evidence, *one.others):
-            human = any(signal.kind == "human" for signal in record.signals)
-            texts += [("human_reason" if human else "lesson", lesson) for lesson in record.lessons]
+            verdicts = {signal.verdict for signal in record.signals if signal.kind == "human"}
+            if verdicts != {"pass"}:  # praise is no pitfall
+                texts += [("human_reason" if verdicts else "lesson", lesson) for lesson in record.lessons]
             texts += [("error", error) for error in record.errors]
         for kind, text in texts:
             if text.strip():
