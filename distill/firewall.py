@@ -4,6 +4,7 @@ The firewall trusts nothing a stage decided: it takes verdicts from the scored r
 It never quarantines; what it finds fails the stage.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from distill.conversation import normalise, user_text
+from distill.hashing import row_id
 from distill.jsonl import decode_document
 from distill.schemas.evidence import EvidenceRecord
 from distill.schemas.export_rows import PreferenceRow, PromptCompletionRow, RagRow, SftRow
@@ -29,10 +31,11 @@ ROW_TYPES: dict[str, type[msgspec.Struct]] = {
 
 _GONE = frozenset({"same_run", "superseded_by_review", "conflicting_verdicts", "run_id_reused"})
 _SHORT = 20
+_PLACES = re.compile(r"(?<=[0-9a-f]{64}); ")  # a file name may hold a semicolon
 
 
 class Verdicts:
-    """What the corpus says of every run, built row by row beside the stage."""
+    """What the corpus says of every run, built row by row beside the stage; runs are told apart by scope and run id."""
 
     def __init__(self, *, include: Sequence[str] = ()) -> None:
         """Start empty; `include` is `sft.include`."""
@@ -40,20 +43,26 @@ class Verdicts:
         self.category: dict[str, Category] = {}
         self.reason: dict[str, str] = {}
         self.gone: dict[str, str] = {}
-        self.run_of: dict[str, str] = {}
-        self.of_run: dict[str, set[str]] = defaultdict(set)
-        self.answers: dict[str, str] = {}
-        self.asked_of: dict[str, set[str]] = defaultdict(set)
-        self.task_of: dict[str, str] = {}
-        self.rejected_of: dict[str, set[str]] = defaultdict(set)
+        self.run_of: dict[str, tuple[str, str]] = {}
+        self.of_run: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.at: dict[str, str] = {}
+        self.broken: set[str] = set()
+        self.answers: dict[str, list[str]] = {}
+        self.task_of: dict[str, tuple[str, str]] = {}
+        self.asked_of: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.rejected_of: dict[tuple[str, str], set[str]] = defaultdict(set)
 
-    def add_scored(self, row: ScoredRun) -> None:
+    def add_scored(self, record: EvidenceRecord, row: ScoredRun, scope: str) -> None:
         """Take the verdict on one row; the first of an id counts."""
-        if row.evidence_id not in self.category:
-            self.category[row.evidence_id], self.reason[row.evidence_id] = row.category, row.reasons[0]
-            if row.run_id is not None:
-                self.run_of[row.evidence_id] = row.run_id
-                self.of_run[row.run_id].add(row.evidence_id)
+        self.at[str(record.provenance)] = record.id
+        if record.id in self.category:
+            return
+        self.category[record.id], self.reason[record.id] = row.category, row.reasons[0]
+        if row.run_id is not None:
+            self.run_of[record.id] = (scope, row.run_id)
+            self.of_run[scope, row.run_id].add(record.id)
+        if any(signal.kind == "infrastructure" for signal in record.signals):
+            self.broken.add(record.id)
 
     def add_resolution(self, row: ResolutionRow) -> None:
         """Take what the corpus shows; call after every scored row."""
@@ -62,18 +71,27 @@ class Verdicts:
         if row.kind in _GONE:
             self.gone[row.evidence_id] = row.kind
 
-    def add_text(self, record: EvidenceRecord) -> None:
-        """Remember an answer, to recognise it in text that is embedded, and what was asked, which is no leak."""
-        self.asked_of[record.task_id or ""].add(normalise(user_text(record)))
-        if record.response and record.response.strip():
-            self.answers[record.id] = normalise(record.response)
-            self.task_of[record.id] = record.task_id or ""
+    def add_text(self, record: EvidenceRecord, scope: str) -> None:
+        """Remember answers, to recognise them in text that is embedded, and what was asked, which is no leak."""
+        task = (scope, record.task_id or "")
+        self.task_of[record.id] = task
+        self.asked_of[task].add(normalise(user_text(record)))
+        texts = [normalise(text) for text in (record.response, record.corrected_response) if text and text.strip()]
+        self.answers[record.id] = texts
 
     def settle(self) -> None:
         """Sort the answers of rejected runs by task; call when everything was added."""
-        for identity, answer in self.answers.items():
+        for identity, texts in self.answers.items():
             if self.category.get(identity) == "rejected":
-                self.rejected_of[self.task_of[identity]].add(answer)
+                self.rejected_of[self.task_of[identity]].update(texts[:1])
+
+    def sources(self, provenance: str) -> list[str]:
+        """Return the evidence ids behind the provenance of a row; of places that no log has, none."""
+        return [self.at[place] for place in _PLACES.split(provenance) if place in self.at]
+
+    def same_run(self, identity: str) -> set[str]:
+        """Return every evidence id of the run an evidence id belongs to."""
+        return self.of_run[self.run_of[identity]] if identity in self.run_of else {identity}
 
     def may_be_imitated(self, identity: str) -> str | None:
         """Return why a row may not be trained on, or None."""
@@ -90,9 +108,9 @@ class Verdicts:
 
     def run_verdict(self, identity: str, run_id: str) -> str | None:
         """Return why a run id may not stand for this evidence, or None; pooled verdicts count."""
-        if self.run_of.get(identity) != run_id:
+        if identity not in self.run_of or self.run_of[identity][1] != run_id:
             return f"run id {run_id!r} is not the one of evidence {identity!r}"
-        for other in self.of_run[run_id]:
+        for other in sorted(self.same_run(identity)):
             if other != identity and other not in self.gone and self.category[other] in {"rejected", "needs_human_review"}:
                 return f"run {run_id!r} is {self.category[other]!r} in evidence {other!r}"
         return None
@@ -149,26 +167,23 @@ def _bad_pair(row: PreferenceRow, verdicts: Verdicts) -> str | None:
     return None
 
 
-def _run_of_pair(run_id: str, verdicts: Verdicts) -> list[str]:
-    return [identity for identity in sorted(verdicts.of_run.get(run_id, ())) if identity not in verdicts.gone]
-
-
-def _bad_chosen(row: PreferenceRow, verdicts: Verdicts) -> str | None:
-    standing = _run_of_pair(row.chosen_run_id, verdicts)
-    found = [verdicts.may_be_imitated(identity) for identity in standing]
-    if not standing:
-        return f"chosen run {row.chosen_run_id!r} does not stand"
-    return next((f"chosen: {text}" for text in found if text is not None), None)
-
-
-def _bad_rejected(row: PreferenceRow, verdicts: Verdicts) -> str | None:
-    standing = _run_of_pair(row.rejected_run_id, verdicts)
-    if not standing:
-        return f"rejected run {row.rejected_run_id!r} does not stand"
-    for identity in standing:
-        category, reason = verdicts.category[identity], verdicts.reason[identity]
-        if category != "rejected" or reason == "errors_unjudged":
-            return f"rejected run {row.rejected_run_id!r} is {category!r} ({reason}), expected one that was judged and rejected"
+def _bad_sources(row: PreferenceRow, verdicts: Verdicts) -> str | None:
+    ids = verdicts.sources(row.provenance)
+    if len(ids) != 2 or row.id != row_id(*ids):
+        return "provenance does not lead to the two runs of the pair"
+    chosen, rejected = ids
+    found = verdicts.may_be_imitated(chosen) or verdicts.run_verdict(chosen, row.chosen_run_id)
+    if found is not None:
+        return f"chosen: {found}"
+    category, reason = verdicts.category[rejected], verdicts.reason[rejected]
+    if rejected in verdicts.gone:
+        return f"rejected: the run is {verdicts.gone[rejected]!r}, expected a standing one"
+    if category != "rejected" or reason == "errors_unjudged":
+        return f"rejected: the run is {category!r} ({reason}), expected one that was judged and rejected"
+    if verdicts.run_of.get(rejected, ("", ""))[1] != row.rejected_run_id:
+        return f"rejected: run id {row.rejected_run_id!r} is not the one of evidence {rejected!r}"
+    if verdicts.broken & verdicts.same_run(rejected):
+        return f"rejected: the infrastructure failed in run {row.rejected_run_id!r}"
     return None
 
 
@@ -190,9 +205,9 @@ def _unsafe_source(row: RagRow, verdicts: Verdicts) -> str | None:
 
 def _rejected_text(row: RagRow, verdicts: Verdicts) -> str | None:
     """Look for a rejected answer of the same task in what is embedded; what was asked, or passed too, is no leak."""
-    runs = [identity for run in (*row.source_run_ids, *row.failed_run_ids) for identity in verdicts.of_run.get(run, ())]
-    tasks = {verdicts.task_of[identity] for identity in runs if identity in verdicts.task_of}
-    passed = [verdicts.answers[i] for i in runs if i in verdicts.answers and verdicts.category[i] != "rejected"]
+    sources = verdicts.sources(row.provenance)
+    tasks = sorted({verdicts.task_of[identity] for identity in sources if identity in verdicts.task_of})
+    passed = [text for i in sources if verdicts.category.get(i) != "rejected" for text in verdicts.answers.get(i, ())]
     asked = sorted(text for task in tasks for text in verdicts.asked_of[task])
     harmless = [*passed, *asked, *(f"{question} {answer}" for question in asked for answer in passed)]
     embedded = normalise(row.embedding_text)
@@ -210,8 +225,7 @@ CHECKS: tuple[Check, ...] = (
     Check("empty_answer", (*_TRAINED, PreferenceRow), _empty_answer),
     Check("broken_turns", (*_TRAINED, PreferenceRow), _broken_turns),
     Check("self_pair", (PreferenceRow,), _bad_pair),
-    Check("forbidden_chosen", (PreferenceRow,), _bad_chosen),
-    Check("forbidden_rejected", (PreferenceRow,), _bad_rejected),
+    Check("forbidden_pair", (PreferenceRow,), _bad_sources),
     Check("unsafe_document", (RagRow,), _unsafe_document),
     Check("unsafe_source", (RagRow,), _unsafe_source),
     Check("rejected_text", (RagRow,), _rejected_text),

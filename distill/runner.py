@@ -339,13 +339,15 @@ def _runs(work: Work, verdicts: Verdicts, *, texts: bool) -> Iterator[Run]:
 
 
 def _corpus(work: Work, verdicts: Verdicts, *, texts: bool) -> Iterator[tuple[EvidenceRecord, ScoredRun]]:
+    scopes = {source.name: source.scope for source in work.config.sources}
     for evidence, scored in zip(work.plan.evidence, work.plan.scored, strict=True):
         left = _rows(work, FileRef(evidence, evidence), EvidenceRecord)
         right = _rows(work, FileRef(scored, scored), ScoredRun)
         for record, row in zip(left, right, strict=True):
             if record.id != row.evidence_id:
                 raise IntegrityError(f"{scored}: holds {row.evidence_id!r} where {evidence} holds {record.id!r}; run doit score")
-            verdicts.add_scored(row)
+            scope = scopes.get(record.source, record.source)
+            verdicts.add_scored(record, row, scope)
             if texts:
-                verdicts.add_text(record)
+                verdicts.add_text(record, scope)
             yield record, row

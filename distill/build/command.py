@@ -32,6 +32,7 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
     ) -> int:  # fmt: skip
         if any(task.name == _SUMMARY for task in self.task_list):
             self._prepare(always=always, single=single)
+            single = False
         Backend.hide_ignored = True
         try:
             result: int = super()._execute(
@@ -55,6 +56,11 @@ class Run(DoitRun):  # type: ignore[misc]  # doit has no types
             if not (single and name != _SUMMARY):
                 reached += [dep for dep in control.tasks[name].task_dep if dep not in reached]
         names = tuple(stage.name for stage in STAGES if stage.task in reached)
+        if single:  # doit's own --single forgets all but the first of a selection, and so the summary
+            reached = [name for name in control.selected_tasks if name != _SUMMARY]
+            for name in reached:
+                control.tasks[name].task_dep[:] = []
+                control.tasks[name].file_dep.clear()
         control.tasks[_SUMMARY].task_dep[:] = [stage.task for stage in STAGES if stage.task in reached]
         self.sel_tasks = [name for name in control.selected_tasks if name != _SUMMARY] + [_SUMMARY]
         start_session(always=always, reached=names)

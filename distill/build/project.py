@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.build.decision import Decision, Project, decide
+from distill.build.session import reached_tasks
 from distill.config import Config
 from distill.errors import ConfigError
 from distill.plan import Plan, build_plan
@@ -70,7 +71,7 @@ class UpToDate:
         if self._name == "summary":
             from distill.build.verdict import is_settled  # noqa: PLC0415 -- the summary alone needs it
 
-            return is_settled(current_project(), tuple(task.task_dep), known=_SETTLED)
+            return is_settled(current_project(), reached_tasks() or tuple(task.task_dep), known=_SETTLED)
         self._last = decide(stage_named(self._name), current_project())
         if not self._last.run:
             _SETTLED.add(self._name)

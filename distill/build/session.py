@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distill.canonical import dump_canonical, load_plain
+from distill.stages import STAGES
 
-__all__ = ["Git", "Session", "current_session", "elapsed_ms", "now", "read_git", "start_session"]
+__all__ = ["Git", "Session", "current_session", "elapsed_ms", "now", "reached_tasks", "read_git", "start_session"]
 
 _VARIABLE = "DISTILL_SESSION"
 
@@ -72,6 +73,13 @@ def current_session() -> Session:
     """
     values = load_plain(os.environ[_VARIABLE])
     return Session(values["run_id"], values["started_at"], values["always"], tuple(values["reached"]))
+
+
+def reached_tasks() -> tuple[str, ...]:
+    """Return the tasks of the stages this run reaches; none where this process belongs to no run."""
+    if _VARIABLE not in os.environ:
+        return ()
+    return tuple(stage.task for stage in STAGES if stage.name in current_session().reached)
 
 
 def read_git(project: Path) -> Git:
