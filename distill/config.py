@@ -160,6 +160,20 @@ class Drift(NamedTuple):
     """Records from which a reason never seen before warns."""
     min_records: int = 100
     """Below, a stage is noted as `insufficient_sample`."""
+    share_p: float = 0.01
+    """Chance, over all questions of a run, below which a move of shares is significant."""
+    share_points: float = 3.0
+    """Percentage points beyond which a significant move warns."""
+    z: float = 3.5
+    """Standard errors beyond which a single share is significant by itself."""
+    alert_p: float = 1e-4
+    """As `share_p`, for an alert."""
+    alert_points: float = 10.0
+    """As `share_points`, for an alert."""
+    vanished_pct: float = 5.0
+    """Share from which a category that vanished is an alert."""
+    pool_runs: int = 5
+    """Good runs in the pool."""
     fail_on: str = "alert"
     """alert, warn or never: from where the exit status is 1."""
 

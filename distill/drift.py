@@ -1,16 +1,18 @@
 """This run against the prior one: what moved, and whether that is an alarm (SPEC 6).
 
 Here: hash matches, deterministic violations, volume, new reasons, vanished partitions, exports that fell to nothing,
-and the firewall. Tests on shares are not here yet; `tests` names the questions asked so far.
+and the firewall. The tests on shares are in `distill.shares`; `tests` of the report names every question asked.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from distill.config import Drift
 from distill.schemas.drift_report import DriftReport, DriftTest, Severity, StageDrift
 from distill.schemas.run_summary import RunSummary, StageSummary
 from distill.schemas.stage_receipt import StageReceipt
+from distill.shares import Corpus, ask_shares, read_corpus
 
 __all__ = ["FIRST_RUN", "PriorRun", "ThisRun", "build_drift"]
 
@@ -25,6 +27,8 @@ class ThisRun(NamedTuple):
     """Its summary."""
     receipts: Sequence[StageReceipt]
     """Its receipts, in the order of the pipeline."""
+    sources: Mapping[str, str] = {}
+    """Partition to the source it belongs to."""
 
 
 class PriorRun(NamedTuple):
@@ -40,6 +44,8 @@ class PriorRun(NamedTuple):
     """What could not be read."""
     known_reasons: frozenset[str]
     """`stage:slug` of every reason in earlier runs."""
+    good: Sequence[Corpus] = ()
+    """The last good runs, full and passed, newest first."""
 
 
 class _Findings:
@@ -91,6 +97,7 @@ def _compare(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings)
         _check_volume(drift, stage, prior, thresholds, found)
         _check_reasons(receipt, prior, thresholds, found)
     _check_partitions(run, prior, found)
+    _check_shares(run, prior, thresholds, found)
     _check_datasets(summary, prior.summary, found)
     return drifts
 
@@ -117,14 +124,18 @@ def _stage_drift(stage: StageSummary, old: StageSummary, same_tools: bool) -> St
 
 
 def _check_volume(drift: StageDrift, stage: StageSummary, prior: PriorRun, thresholds: Drift, found: _Findings) -> None:
+    """Warn where a stage wrote much more or less, unless it read as much as before and chance explains the difference."""
     if drift.output_hash_match:
         return
     change = drift.pct_change_out
-    loud = change is not None and abs(change) > thresholds.warn_pct
+    large = change is not None and abs(change) > thresholds.warn_pct
+    loud = large and not _is_chance(drift, stage, thresholds)
+    direction = "unknown, the prior run wrote nothing" if change is None else f"{change:+.1f} %"
+    if large and not loud:
+        drift.notes.append(f"{direction} records written from as many read: chance may explain it")
     considered = stage.accepted + stage.rejected + stage.quarantined + stage.skipped + stage.filtered
     if considered < thresholds.min_records:
         drift.notes.append(f"insufficient_sample: {considered} considered, {thresholds.min_records} are wanted for tests on shares")
-    direction = "unknown, the prior run wrote nothing" if change is None else f"{change:+.1f} %"
     found.tests.append(
         DriftTest(
             question="did the volume move", where=stage.stage, statistic=change, p=None, n=stage.records_out, direction=direction,
@@ -133,6 +144,15 @@ def _check_volume(drift: StageDrift, stage: StageSummary, prior: PriorRun, thres
     )  # fmt: skip
     if loud:
         found.add(f"{stage.stage}: {change:+.1f} % records written, beyond {thresholds.warn_pct:g} %", "warn")
+
+
+def _is_chance(drift: StageDrift, stage: StageSummary, thresholds: Drift) -> bool:
+    """Tell whether a stage that read about as much as before wrote no more or less than chance would."""
+    read_before = stage.records_in - drift.delta_records_in
+    if not read_before or abs(drift.delta_records_in) / read_before * 100 > thresholds.warn_pct:
+        return False
+    both = 2 * stage.records_out - drift.delta_records_out
+    return abs(drift.delta_records_out) <= thresholds.z * math.sqrt(both)
 
 
 def _check_reasons(receipt: StageReceipt, prior: PriorRun, thresholds: Drift, found: _Findings) -> None:
@@ -161,6 +181,24 @@ def _check_partitions(run: ThisRun, prior: PriorRun, found: _Findings) -> None:
         found.add(f"source vanished: {source}", "warn")
     for path in gone:
         found.add(f"partition vanished: {path}", "warn")
+
+
+def _check_shares(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings) -> None:
+    now = read_corpus(run.summary.run_id, {receipt.stage: receipt for receipt in run.receipts}, run.sources)
+    before = read_corpus(prior.run_id, prior.receipts, run.sources)
+    if not now.files or not before.files:
+        found.tests.append(
+            DriftTest(
+                question="did the shares move", where="all sources", statistic=None, p=None, n=0,
+                direction="not asked: collect or score has no readable receipt here or in the prior run",
+                baseline_run_ids=[prior.run_id], verdict="ok",
+            )
+        )  # fmt: skip
+        return
+    for moved in ask_shares(now, before, prior.good, thresholds):
+        found.tests.append(moved.test)
+        if moved.sentence is not None:
+            found.add(moved.sentence, moved.test.verdict)
 
 
 def _check_datasets(summary: RunSummary, prior: RunSummary, found: _Findings) -> None:

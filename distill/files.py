@@ -151,13 +151,23 @@ class TargetFile:
 
     def write(self, line: bytes) -> None:
         """Add one line."""
-        self._file.write(line)
+        try:
+            self._file.write(line)
+        except OSError as err:
+            raise self._named(err) from err
         self.hasher.update(line)
         self.records += 1
 
+    def _named(self, err: OSError) -> OSError:
+        """Return the error with the path, which a failed write does not know."""
+        return OSError(err.errno, err.strerror, self.path)
+
     def close(self) -> None:
         """Hand the last bytes to the system."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as err:
+            raise self._named(err) from err
 
     def publish(self) -> None:
         """Put the file in its place."""

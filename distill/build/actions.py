@@ -4,6 +4,7 @@ Top-level functions with plain arguments, so that they can run in spawned childr
 doit; its receipt says how it went, and the summary alone returns the failure.
 """
 
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -29,8 +30,8 @@ def run_stage_task(name: str) -> Any:
     project, session, stage = current_project(), current_session(), stage_named(name)
     try:
         line = perform_stage(stage, project, session, start=start)
-    except OSError as err:
-        return TaskFailed(f"{name}: {err}; the build's own folder cannot be written")
+    except (OSError, sqlite3.Error) as err:
+        return TaskFailed(f"{name}: {err}; the build's own folder .distill or data/held cannot be written")
     sys.stderr.write(f"{line}\n")
     return None
 
@@ -40,7 +41,10 @@ def summarise() -> Any:
     watch_parent()
     from distill.build.publish import publish_run  # noqa: PLC0415 -- as above
 
-    failure = publish_run(current_project(), current_session(), sys.stderr)
+    try:
+        failure = publish_run(current_project(), current_session(), sys.stderr)
+    except (OSError, sqlite3.Error) as err:
+        return TaskFailed(f"summary: {err}; the reports or the build's own folder .distill cannot be written")
     return TaskFailed(failure) if failure is not None else None
 
 

@@ -47,7 +47,9 @@ class Backend:
         """Write nothing; the store is always written."""
 
     def remove(self, task_id: str) -> None:
-        """Forget a task: its mark goes and it runs again (a failed summary is nothing to forget)."""
+        """Forget a task: its mark goes and it runs again. While the pipeline runs nothing is forgotten: a failure is a status."""
+        if Backend.hide_ignored:
+            return
         from distill.stages import STAGES  # noqa: PLC0415 -- as above
 
         store = self._store()

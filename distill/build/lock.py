@@ -1,7 +1,7 @@
 """One build at a time: an exclusive lock for the whole command (SPEC 7, law 12).
 
 The lock is the kernel's (flock), so a killed build leaves none behind. Children of `doit -n` inherit it: while one
-still writes, no other build starts; a child whose parent is gone ends itself (`watch_parent`). POSIX only.
+still writes, no other build starts; a child whose parent is gone ends itself, from its fork on. POSIX only.
 """
 
 import fcntl
@@ -16,6 +16,7 @@ from distill.errors import LockedError
 __all__ = ["take_lock", "watch_parent"]
 
 _HELD: dict[str, int] = {}
+_PARENT: list[int] = []
 _PATIENCE_S = 3.0
 
 
@@ -46,6 +47,8 @@ def take_lock(project: Path) -> None:
             time.sleep(0.05)
     os.truncate(handle, 0)
     os.pwrite(handle, str(os.getpid()).encode(), 0)
+    if not _HELD:
+        os.register_at_fork(before=_remember_parent, after_in_child=_watch_parent_of_fork)
     _HELD[key] = handle
 
 
@@ -58,6 +61,15 @@ def _is_alive(holder: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _remember_parent() -> None:
+    _PARENT[:] = [os.getpid()]
+
+
+def _watch_parent_of_fork() -> None:
+    """End a forked child with its parent, also one that waits for its first action and would hold the lock for ever."""
+    threading.Thread(target=_watch, args=(_PARENT[0],), daemon=True).start()
 
 
 def watch_parent() -> None:

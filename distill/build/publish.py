@@ -26,6 +26,7 @@ from distill.report.markdown import render_summary
 from distill.report.text import render_text
 from distill.schemas.drift_report import DriftReport
 from distill.schemas.stage_receipt import StageReceipt, check_books
+from distill.shares import Corpus, read_corpus
 from distill.stages import INDEX, Stage, stage_named
 from distill.summary import build_summary
 
@@ -93,8 +94,20 @@ def _prior(project: Project) -> tuple[AddedRun, PriorRun] | None:
     for run_id, facts in runs:
         if facts["scope"] != "partial":
             run = read_run(project.folder, run_id)
-            return run, PriorRun(run_id, run.summary, run.receipts, run.problems, known)
+            return run, PriorRun(run_id, run.summary, run.receipts, run.problems, known, _good_runs(project))
     return None
+
+
+def _sources(project: Project) -> dict[str, str]:
+    """Return partition to the source it belongs to."""
+    return {log.partition: log.source.name for log in project.plan.logs}
+
+
+def _good_runs(project: Project) -> list[Corpus]:
+    """Return what the last good runs read, newest first."""
+    good = [run_id for run_id, facts in project.store.runs() if facts["scope"] == "full" and facts["passed"]]
+    runs = [read_run(project.folder, run_id) for run_id in good[: project.config.drift.pool_runs]]
+    return [read_corpus(run.run_id, run.receipts, _sources(project)) for run in runs]
 
 
 def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -> AddedRun:
@@ -108,7 +121,7 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
         git_commit=receipts[0].git_commit if receipts else None, prior_run_id=prior[0].run_id if prior else None,
         prior_summary_hash=prior[0].summary_blake3 if prior else None,
     )  # fmt: skip
-    drift = build_drift(ThisRun(summary, receipts), prior[1] if prior else None, project.config.drift)
+    drift = build_drift(ThisRun(summary, receipts, _sources(project)), prior[1] if prior else None, project.config.drift)
     events = project.store.events()
     ledger = read_ledger(project.folder)
     lost = sorted(set(runs_on_disk(project.folder)) - {line.run_id for line in ledger.lines if line.kind == "run"})

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any, NamedTuple
@@ -162,7 +163,8 @@ class Store:
         except OSError:
             return _UNREADABLE
         sha256 = row[6] if row is not None and row[5] == digest else ""
-        self.remember(path, now, digest, sha256, seen=seen)
+        with suppress(sqlite3.OperationalError):  # on a full disk it is hashed again
+            self.remember(path, now, digest, sha256, seen=seen)
         if now.ctime + RACY_NS < seen:
             self._memo[path] = (now, digest)
         return digest

@@ -117,6 +117,8 @@ class Hit(NamedTuple):
 
 def search_index(path: Path, words: str, *, limit: int) -> list[Hit]:
     """Return the best documents that hold all the words, best first."""
+    if not words.strip():
+        return []
     query = " ".join('"' + word.replace('"', '""') + '"' for word in words.split())
     base = _open(path)
     try:
