@@ -134,10 +134,11 @@ def read_lines(file: BinaryIO, *, max_line_bytes: int) -> Iterator[RawLine]:
         chunk = file.read(_CHUNK)
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop() if chunk else b""
-        for line in lines:
+        for left, line in zip(reversed(range(len(lines))), lines, strict=True):
             number += 1
             length = long.bytes + len(line)
-            whole = _finish(RawLine(number, offset, line, bool(chunk), length, None), long, max_line_bytes)
+            ended = bool(chunk) or left > 0
+            whole = _finish(RawLine(number, offset, line, ended, length, None), long, max_line_bytes)
             if whole is not None:
                 yield whole
             long = _LongLine() if long.bytes else long
@@ -220,9 +221,7 @@ def _has_lone_surrogate(raw: bytes) -> bool:
                 continue
             if pending:
                 return True
-            pending = 0xD800 <= code < 0xDC00
-        if pending:
-            return True
+            pending = 0xD800 <= code < 0xDC00  # the closing quote ends the last one
     return False
 
 

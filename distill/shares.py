@@ -172,7 +172,7 @@ def ask_shares(now: Corpus, prior: Corpus, good: Sequence[Corpus], thresholds: D
     Nothing is asked where nothing is new.
     """
     asked = [question for question in _questions(now, prior, good) if question.new.total()]
-    family = sum(_is_large(question, thresholds) for question in asked)
+    family = 2 * sum(_is_large(question, thresholds) for question in asked)  # each is asked of all shares together and of each alone
     return [_answer(question, family, thresholds) for question in asked]
 
 

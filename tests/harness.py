@@ -150,10 +150,10 @@ class Project:
         """Return the temporary files that lie about."""
         return [path.as_posix() for path in self.folder.rglob("*distill-tmp*")]
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
         """Return what the build's own store says."""
         with closing(sqlite3.connect(self.folder / ".distill/store.sqlite")) as base:
-            return list(base.execute(sql))
+            return list(base.execute(sql, values))
 
     def replace_text(self, path: str, old: str, new: str) -> None:
         """Replace text in a file that must hold it."""

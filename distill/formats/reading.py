@@ -66,14 +66,12 @@ def convert_row(record: dict[str, Any], kind: type[T]) -> T:
         raise BadLine("missing_field" if "missing required field" in text else "mistyped_field", text) from err
 
 
-def convert_time(text: str | None, source: Source) -> str:
+def convert_time(text: str, source: Source) -> str:
     """Return a row's own time in UTC.
 
     Raises:
-        BadLine: `bad_time`, or `missing_field` where there is none.
+        BadLine: `bad_time`.
     """
-    if text is None:
-        raise BadLine("missing_field", "created_at is null, expected a time; it is never guessed")
     try:
         return parse_time(text, source.timezone)
     except BadTime as err:

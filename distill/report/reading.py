@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from distill.build.history import read_run, read_runs
+from distill.build.history import read_run, read_runs, runs_on_disk
 from distill.build.ledger import read_ledger
 from distill.canonical import dump_sorted, load_plain
 from distill.errors import ConfigError
@@ -31,7 +31,7 @@ def read_pipeline_run(project: Path, run_id: str | None, *, as_json: bool) -> st
             raise ConfigError([f"{REPORTS}/latest: no full run was added yet; run doit"])
         run_id = latest.read_text().strip()
     folder = project / REPORTS / run_id
-    if "/" in run_id or not folder.is_dir():
+    if run_id not in runs_on_disk(project):
         return None
     if not as_json:
         return (folder / "summary.md").read_text(encoding="utf-8")

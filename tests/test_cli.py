@@ -1,0 +1,153 @@
+"""The console script `distill` (SPEC 8): its answers and exit statuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.harness import STAGE_NAMES, Project, sample_project
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that was built once; tests that change it work on copies."""
+    project = sample_project(tmp_path_factory.mktemp("built") / "project")
+    assert project.doit().code == 0
+    return project
+
+
+def test_run_all_is_doit(tmp_path: Path) -> None:
+    """`distill run-all` builds as `doit` does, also where no doit.cfg names our command, and is a no-op the second time."""
+    project = sample_project(tmp_path / "project")
+    (project.folder / "doit.cfg").unlink()
+
+    results = [project.distill("run-all") for _ in range(2)]
+
+    assert [result.code for result in results] == [0, 0]
+    assert [len(result.executed) for result in results] == [8, 0]
+    assert project.runs[0] in results[1].text
+
+
+@pytest.mark.parametrize(("given", "written"), [("2026-05-01T12:00:00Z", "2026-05-01T12:00:00Z"), ("2026-05-01T14:00:00+02:00", "2026-05-01T12:00:00Z")])
+def test_recorded_at_reaches_every_record(tmp_path: Path, given: str, written: str) -> None:
+    """SPEC 3: `--recorded-at` is the recorded_at of every record, in UTC, and part of collect's key."""
+    project = sample_project(tmp_path / "project")
+    project.distill("run-all", "--recorded-at", given)
+
+    rows = project.rows("data/evidence/2026/04/27/outcomes.jsonl")
+
+    assert {row["provenance"]["recorded_at"] for row in rows} == {written}
+    assert project.doit(env={"DISTILL_RECORDED_AT": given}).executed == []
+    assert "collect" in project.doit().executed
+    assert {row["provenance"]["recorded_at"] for row in project.rows("data/evidence/2026/04/27/outcomes.jsonl")} == {"2026-04-27T09:00:00Z"}
+
+
+def test_run_all_passes_the_verdict_on(built: Project, tmp_path: Path) -> None:
+    """`distill run-all` exits 1 where the run did not pass and 2 where it could not run."""
+    project = built.copy(tmp_path / "project")
+    (project.folder / "logs/2026/04/28/outcomes.jsonl").write_bytes(b"broken\n")
+    assert project.distill("run-all").code == 1
+    project.write("distill.toml", "nonsense = 1\n")
+
+    result = project.distill("run-all")
+
+    assert (result.code, "Traceback" in result.text) == (2, False)
+    assert "nonsense" in result.err
+
+
+@pytest.mark.parametrize("words", [("run-all", "--recorded-at", "yesterday"), ("read", "--run-id", "no-such-run"), ("read", "--run-id", ".."), ("read", "--run-id", "")])
+def test_what_cannot_be_answered_exits_2(built: Project, words: tuple[str, ...]) -> None:
+    """An unknown id or a time nobody can read is one message and exit status 2."""
+    result = built.distill(*words)
+
+    assert (result.code, result.out) == (2, "")
+    assert "Traceback" not in result.err
+    assert result.err.strip()
+
+
+@pytest.mark.parametrize("words", [("run-all",), ("read",), ("search", "x")])
+def test_outside_a_project_it_says_so(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """In a folder without project or runs a command exits 2 and leaves nothing behind."""
+    project = Project.__new__(Project)
+    project.folder = tmp_path
+
+    result = project.distill(*words)
+
+    assert (result.code, list(tmp_path.iterdir())) == (2, [])
+    assert "Traceback" not in result.err
+
+
+def test_read_shows_the_latest_summary(built: Project) -> None:
+    """`distill read` prints the summary of the latest full run, by its id too."""
+    run = built.runs[0]
+
+    latest, named = built.distill("read"), built.distill("read", "--run-id", run)
+
+    assert (latest.code, latest.out) == (0, named.out)
+    assert latest.out == (built.folder / f"reports/distillation/{run}/summary.md").read_text()
+
+
+def test_read_json_holds_every_document(built: Project) -> None:
+    """`distill read --json` is one object with summary, drift and every receipt."""
+    found = json.loads(built.distill("read", "--json").out)
+
+    assert found["summary"] == built.document("summary.json")
+    assert found["drift"] == built.document("drift.json")
+    assert found["receipts"] == built.receipts()
+    assert set(found["receipts"]) == set(STAGE_NAMES)
+    assert found["problems"] == []
+
+
+def test_read_with_a_logs_run_id_says_what_became_of_it(built: Project) -> None:
+    """An id of the other kind is answered all the same: a run of a log, with where it came from and every place it went to."""
+    text, rejected = built.distill("read", "--run-id", "run-1"), built.distill("read", "--run-id", "run-2")
+
+    assert (text.code, rejected.code) == (0, 0)
+    assert "is a run in a log, not one of the pipeline" in text.out
+    assert "outcomes/2026/04/27/outcomes.jsonl:1 at byte 0" in text.out
+    assert "exports/sft/instruction_response.jsonl:" in text.out
+    assert "rejected (tests_failed)" in rejected.out
+    assert "unsafe_sft_category at exports/quarantine/sft.jsonl:" in rejected.out
+    assert "exports/sft/instruction_response.jsonl" not in rejected.out
+
+
+def test_read_with_an_evidence_id_gives_the_same_facts(built: Project) -> None:
+    """An evidence id leads to the same run, and `--json` gives the rows themselves."""
+    row = built.rows("data/evidence/2026/04/27/outcomes.jsonl")[0]
+
+    found = json.loads(built.distill("read", "--run-id", row["id"], "--json").out)
+
+    assert found["evidence"] == [["data/evidence/2026/04/27/outcomes.jsonl:1", row]]
+    assert [verdict["category"] for _, verdict in found["verdicts"]] == ["accepted"]
+
+
+def test_runs_lists_every_run_and_the_head(built: Project, tmp_path: Path) -> None:
+    """`distill runs` has a line per run, newest last, and the ledger's head."""
+    project = built.copy(tmp_path / "project")
+    project.replace_text("logs/2026/04/28/outcomes.jsonl", "Parse a date.", "Parse a time.")
+    project.doit("score")
+
+    lines = project.distill("runs").out.splitlines()
+
+    assert [line.split()[0] for line in lines[:-1]] == project.runs
+    assert ["full" in lines[0], "partial" in lines[1]] == [True, True]
+    assert lines[-1].startswith("ledger head ")
+
+
+@pytest.mark.parametrize(("words", "found"), [(("colour",), "Name a colour."), (("Sort", "list"), "Sort a list."), (('"', "colour"), None), (("nothing-like-it",), None)])
+def test_search_finds_documents_that_hold_all_words(built: Project, words: tuple[str, ...], found: str | None) -> None:
+    """`distill search` shows the documents that hold all the words, and says so where none does; quotes are plain text."""
+    result = built.distill("search", *words)
+
+    assert (result.code, "Traceback" in result.text) == (0, False)
+    if found is None:
+        assert result.out.startswith(("nothing holds all of", "Name a colour."))
+    else:
+        assert found in result.out
+        assert "a wrong answer" not in result.out
+
+
+def test_no_arguments_show_the_commands(built: Project) -> None:
+    """Without arguments the commands are named; a usage error exits 2."""
+    assert all(word in built.distill().text for word in ("run-all", "read", "runs", "search"))
+    assert built.distill("no-such-command").code == 2

@@ -1,0 +1,199 @@
+"""SPEC 7, law 6, on whole builds: a leak planted in a stage or in a finished export never stays in an export."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness import STAGE_NAMES, Project, outcome, sample_project
+
+SFT = "exports/sft/instruction_response.jsonl"
+COMPLETIONS = "exports/sft/prompt_completion.jsonl"
+RAG = "exports/rag/playbooks.jsonl"
+PAIRS = "exports/preference/chosen_rejected.jsonl"
+INDEX = "exports/index/playbooks.sqlite"
+
+SFT_LEAK = """
+def planted(runs, config):
+    kept = list(runs)
+    yield from honest([one for one in kept if one.category != 'rejected'], config)
+    for one in kept:
+        if one.category == 'rejected':
+            yield stage._export(one, stage.run_turns(one), config)
+"""
+UNREVIEWED = SFT_LEAK.replace("one.category != 'rejected'", "one.reasons[0] != 'no_signal'").replace("one.category == 'rejected'", "one.reasons[0] == 'no_signal'")
+RAG_LEAK = """
+def planted(runs, playbooks, config):
+    for one in honest(runs, playbooks, config):
+        rows = []
+        for row in one.rows:
+            if row.target == stage.RAG and row.value.kind == 'playbook' and row.value.failed_run_ids:
+                text = row.value.embedding_text + ' a wrong answer to the first task a wrong answer to the second task'
+                row = row._replace(value=msgspec.structs.replace(row.value, embedding_text=text))
+            rows.append(row)
+        yield msgspec.structs.replace(one, rows=tuple(rows))
+"""
+SELF_PAIR = """
+def planted(runs, config):
+    for one in honest(runs, config):
+        yield msgspec.structs.replace(one, rows=tuple(
+            row._replace(value=msgspec.structs.replace(row.value, rejected_run_id=row.value.chosen_run_id))
+            if hasattr(row.value, 'chosen_run_id') else row for row in one.rows))
+"""
+EQUAL_TEXT = SELF_PAIR.replace("rejected_run_id=row.value.chosen_run_id", "rejected=row.value.chosen")
+INDEX_LEAK = """
+def planted(rows):
+    for number, one in enumerate(honest(rows)):
+        row = one.rows[0]
+        if number == 0:
+            row = row._replace(value=msgspec.structs.replace(row.value, embedding_text='a wrong answer to the first task'))
+        yield msgspec.structs.replace(one, rows=(row,))
+"""
+LEAKS = {
+    "a rejected run": ("export_sft", SFT_LEAK, SFT, "forbidden_category"),
+    "an unreviewed run": ("export_sft", UNREVIEWED, COMPLETIONS, "forbidden_category"),
+    "a rejected text": ("export_rag", RAG_LEAK, RAG, "rejected_text"),
+    "a self-pair": ("export_preference", SELF_PAIR, PAIRS, "self_pair"),
+    "equal texts": ("export_preference", EQUAL_TEXT, PAIRS, "self_pair"),
+    "an altered row": ("index", INDEX_LEAK, INDEX, "unknown_row"),
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that was built once, with a run nobody judged; tests work on copies."""
+    project = sample_project(tmp_path_factory.mktemp("built") / "project")
+    project.log("2026/04/29/outcomes.jsonl", [outcome("run-9", task_id="task-9", prompt="Count to nine.", tests=None)])
+    assert project.doit().code == 0
+    return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    """A copy of the built project."""
+    return built.copy(tmp_path / "project")
+
+
+def add_a_run(project: Project) -> None:
+    """Change the inputs of every stage."""
+    project.log("2026/05/01/outcomes.jsonl", [outcome("run-10", task_id="task-10", prompt="Count to ten.")])
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_leak_fails_its_stage_with_path_and_line(project: Project, name: str) -> None:
+    """SPEC 7, law 6: a leak planted where a stage makes its rows fails it with path and line, and no export of it stays in place."""
+    module, body, path, check = LEAKS[name]
+    project.plant(module, body)
+    add_a_run(project)
+
+    result = project.doit()
+
+    receipts = project.receipts()
+    stage = module.replace("_", "-")
+    errors = [error for error in receipts[stage]["validation"]["errors"] if error.startswith(f"firewall: {path}:")]
+    assert result.code == 1
+    assert f"{path}:" in result.text
+    assert errors
+    assert all(error.split(":")[2].isdigit() and f"[{check}]" in error for error in errors)
+    assert receipts[stage]["decision"] == "failed"
+    assert not (project.folder / path).exists()
+    assert path in project.held("leaked")
+    assert path in project.held("stale")
+    assert (project.document("drift.json")["severity"], project.document("summary.json")["overall_passed"]) == ("alert", False)
+    assert project.temporaries() == []
+
+
+@pytest.mark.parametrize("name", LEAKS)
+def test_a_leak_is_not_tried_again_and_blocks_those_below(project: Project, name: str) -> None:
+    """SPEC 7, law 6: the next doit exits 1 without executing the stage again; what is below it is blocked, the rest is built."""
+    module, body, path, _ = LEAKS[name]
+    project.plant(module, body)
+    add_a_run(project)
+    first = project.doit()
+    runs = project.runs
+
+    again = project.doit()
+
+    stage = module.replace("_", "-")
+    assert (first.code, again.code, again.executed, project.runs) == (1, 1, ["summary"], runs)
+    assert path in again.text
+    decisions = {name: receipt["decision"] for name, receipt in project.receipts().items()}
+    below = {"index"} if stage == "export-rag" else set()
+    assert decisions == {one: "failed" if one == stage else "blocked" if one in below else "executed" for one in STAGE_NAMES}
+    assert all(not (project.folder / INDEX).exists() for _ in below)
+
+
+def test_a_leak_with_unchanged_inputs_leaves_the_good_export(built: Project, project: Project) -> None:
+    """SPEC 7, law 8: where the inputs are those of the export in place, a leak of a forced run leaves it there."""
+    project.plant("export_sft", SFT_LEAK)
+
+    assert project.doit("--always").code == 1
+
+    assert project.data_files()[SFT] == built.data_files()[SFT]
+    assert project.held("leaked") == [SFT, COMPLETIONS]
+    assert project.held("stale") == []
+
+
+@pytest.mark.parametrize("way", ["--always", "changed inputs", "forget"])
+def test_a_repaired_stage_is_executed_again(project: Project, way: str) -> None:
+    """SPEC 7, law 6: the same code is not tried again by itself; `--always`, `forget` or other inputs execute it, and it passes."""
+    project.plant("export_sft", SFT_LEAK)
+    add_a_run(project)
+    project.doit()
+    (project.folder / "planted").unlink()
+    assert project.doit().code == 1
+    if way == "changed inputs":
+        project.replace_text("logs/2026/05/01/outcomes.jsonl", "ten", "eleven")
+    if way == "forget":
+        project.doit("forget", "export_sft")
+
+    results = [project.doit("--always") if way == "--always" else project.doit(), project.doit("--always"), project.doit()]
+
+    assert project.receipts()["export-sft"]["decision"] == "executed"
+    assert project.document("summary.json")["overall_passed"] is True
+    assert (results[0].code, results[-1].code) == (0, 0)
+    assert {row["quality_score"] for row in project.rows(SFT)} <= {"accepted", "partially_accepted"}
+
+
+@pytest.mark.parametrize("words", [("-n", "2"), ("-r", "zero"), ("--continue",), (SFT,), ("--always",), ("export_sft",)])
+def test_a_leak_is_told_however_doit_is_called(project: Project, words: tuple[str, ...]) -> None:
+    """SPEC 7, law 6: a leak ends in exit status 1, a summary and a receipt, whatever options or selection doit is given."""
+    project.plant("export_sft", SFT_LEAK)
+    add_a_run(project)
+
+    result = project.doit(*words)
+
+    assert result.code == 1
+    assert len(project.runs) == 2
+    summary = project.document("summary.json")
+    assert summary["overall_passed"] is False
+    assert project.receipts()["export-sft"]["decision"] == "failed"
+    assert summary["scope"] == ("partial" if words[0].startswith("export") else "full")
+
+
+@pytest.mark.parametrize("path", [SFT, COMPLETIONS, RAG, PAIRS])
+def test_a_leak_in_a_finished_export_is_kept_and_undone(built: Project, project: Project, path: str) -> None:
+    """SPEC 7, law 6: a row put into a finished export is noticed, kept aside, noted in the ledger and gone, and the run passes."""
+    export = project.folder / path
+    forged = export.read_bytes().replace(b"answer of run-1", b"a wrong answer to the first task")
+    assert forged != export.read_bytes()
+    export.write_bytes(forged)
+
+    result = project.doit()
+
+    assert result.code == 0
+    assert project.data_files() == built.data_files()
+    assert project.held("tampered") == [path]
+    assert [line["path"] for line in project.ledger if line["kind"] == "tamper"] == [path]
+
+
+def test_a_verdict_that_changes_takes_the_row_away(project: Project) -> None:
+    """SPEC 7, law 6: pooled verdicts count: a person's rejection of a run that passed its tests takes it out of every export."""
+    before = project.data_files()[SFT]
+    assert b"run-1" in before
+    project.log("2026/05/02/scrum_reviews.jsonl", [{"run_id": "run-1", "task_id": "task-1", "created_at": "2026-05-02T10:00:00Z", "reviewer": "human:reviewer-1", "verdict": "reject"}])
+
+    assert project.doit().code == 0
+
+    assert not any(row["source_run_id"] == "run-1" for path in (SFT, COMPLETIONS) for row in project.rows(path))
+    assert not any("run-1" in row["source_run_ids"] for row in project.rows(RAG))
+    assert not any(row["chosen_run_id"] == "run-1" for row in project.rows(PAIRS))

@@ -1,0 +1,178 @@
+"""The build's own store: lost, broken or old, it costs work and never truth (DESIGN 2)."""
+
+import json
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from distill.build.store import RACY_NS, Store, open_store
+from distill.hashing import hash_bytes
+from tests.harness import Project, sample_project
+
+SFT = "exports/sft/instruction_response.jsonl"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that was built once; tests work on copies."""
+    project = sample_project(tmp_path_factory.mktemp("built") / "project")
+    assert project.doit().code == 0
+    return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    """A copy of the built project."""
+    return built.copy(tmp_path / "project")
+
+
+def test_a_deleted_store_executes_nothing(project: Project) -> None:
+    """After `rm -rf .distill` what is up to date is found in the receipts: no stage is executed and no run is added."""
+    before = project.tree()
+    shutil.rmtree(project.folder / ".distill")
+
+    results = [project.doit(), project.doit()]
+
+    assert [result.code for result in results] == [0, 0]
+    assert all(set(result.executed) <= {"summary"} for result in results)
+    assert project.tree() == before
+
+
+@pytest.mark.parametrize("damage", ["rubbish", "empty", "cut", "other version"])
+def test_a_broken_store_is_moved_aside(project: Project, damage: str) -> None:
+    """A store that is no store of ours is kept under another name and rebuilt from the receipts."""
+    store = project.folder / ".distill/store.sqlite"
+    if damage == "other version":
+        project.query("PRAGMA user_version = 99")
+    for suffix in ("-wal", "-shm"):
+        store.with_name(store.name + suffix).unlink(missing_ok=True)
+    if damage != "other version":
+        store.write_bytes({"rubbish": b"no database " * 500, "empty": b"", "cut": store.read_bytes()[:5000]}[damage])
+
+    result = project.doit()
+
+    assert result.code == 0
+    assert "Traceback" not in result.text
+    assert store.with_name("store.sqlite.broken").exists() is (damage != "empty")
+    assert set(result.executed) <= ({"summary"} if damage != "empty" else set(result.executed))
+    assert project.doit().executed == []
+
+
+def test_forged_bytes_are_noticed_without_a_store(built: Project, project: Project) -> None:
+    """A target forged while the store was gone is found from the receipts, kept and rebuilt."""
+    shutil.rmtree(project.folder / ".distill")
+    (project.folder / SFT).write_bytes(b"forged\n")
+
+    assert project.doit().code == 0
+
+    assert project.data_files() == built.data_files()
+    assert project.held("tampered") == [SFT]
+
+
+def test_a_forged_receipt_is_not_believed(built: Project, project: Project) -> None:
+    """A receipt edited to fit a forged export is not the one its summary names: without store the export is rebuilt."""
+    forged = project.data_files()[SFT].replace(b"answer of run-1", b"forged of run-1")
+    (project.folder / SFT).write_bytes(forged)
+    path = project.folder / "reports/distillation" / project.runs[-1] / "export-sft.json"
+    receipt = json.loads(path.read_text())
+    next(file for file in receipt["outputs"]["files"] if file["path"] == SFT)["blake3"] = hash_bytes(forged)
+    path.write_text(json.dumps(receipt))
+    shutil.rmtree(project.folder / ".distill")
+
+    result = project.doit()
+
+    assert result.code == 0
+    assert project.data_files() == built.data_files()
+    assert "export_sft" in result.executed
+    assert any("export-sft.json" in flag and "was changed" in flag for flag in project.document("drift.json")["flags"])
+
+
+def test_doit_rows_decide_nothing(project: Project) -> None:
+    """Files doit would leave as its database are neither needed nor read."""
+    assert not (project.folder / ".distill/doit").exists()
+    project.write(".distill/doit", "rubbish")
+    project.write(".doit.db", "rubbish")
+
+    assert project.doit().executed == []
+
+
+def test_a_young_fingerprint_is_not_trusted(tmp_path: Path) -> None:
+    """A file changed about when it was hashed is hashed again, however equal its fingerprint; an old one is not."""
+    store = Store(tmp_path)
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    assert store.hash_of("file") == hash_bytes(b"one")
+
+    path.write_bytes(b"two")
+
+    assert store.hash_of("file") == hash_bytes(b"two")
+    row = store._base.execute("SELECT ctime, seen FROM files").fetchone()
+    assert row[1] < row[0] + RACY_NS
+    store.close()
+
+
+def test_a_settled_fingerprint_is_trusted(tmp_path: Path) -> None:
+    """Where the fingerprint is older than the record the file is not opened again."""
+    store = Store(tmp_path)
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    stat = path.stat()
+    fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+    from distill.build.store import Fingerprint
+
+    store.remember("file", Fingerprint(*fingerprint), "a" * 64, "b" * 64, seen=stat.st_ctime_ns + RACY_NS + 1)
+
+    assert store.hash_of("file") == "a" * 64
+    assert store.known_hashes("file") == ("a" * 64, "b" * 64)
+    path.write_bytes(b"two!")
+    assert store.known_hashes("file") is None
+    store.close()
+
+
+@pytest.mark.parametrize(("kind", "found"), [("absent", None), ("folder", "a folder"), ("loop", "unreadable"), ("pipe", "no regular file"), ("below a file", None)])
+def test_what_is_no_file_has_no_hash(tmp_path: Path, kind: str, found: str | None) -> None:
+    """What is absent has no hash; a folder, a link to itself or a pipe is told apart from every file and never opened."""
+    store, path = Store(tmp_path), tmp_path / "file"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "loop":
+        path.symlink_to("file")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "below a file":
+        path.write_text("x")
+
+    assert store.hash_of("file/below" if kind == "below a file" else "file") == found
+
+    store.close()
+
+
+def test_every_thread_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    """Threads of `doit -P thread` share the store and no connection."""
+    found: list[Store] = []
+    thread = threading.Thread(target=lambda: found.append(open_store(tmp_path)))
+    thread.start()
+    thread.join()
+
+    assert open_store(tmp_path) is open_store(tmp_path)
+    assert found[0] is not open_store(tmp_path)
+    open_store(tmp_path).close()
+
+
+def test_a_transaction_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    """What is written between `begin` and `commit` is not seen by another connection before."""
+    one, two = Store(tmp_path), Store(tmp_path)
+
+    one.begin()
+    one.claim("score", [("a", "1"), ("b", "2")], pending=False)
+    assert two.claims("score") == {}
+    one.commit()
+
+    assert two.claims("score") == {"a": ("1", None), "b": ("2", None)}
+    one.claim("score", [("a", "3")], pending=True)
+    assert two.claims("score")["a"] == ("1", "3")
+    one.close()
+    two.close()
