@@ -124,7 +124,8 @@ def build_run(run_id: str, files: Mapping[str, File]) -> Run:
         "index": (Stats(unit="row", considered=good + tasks, accepted=good + tasks), (good + tasks, good + tasks)),
     }  # fmt: skip
     receipts = [
-        _receipt(stage.name, f"{run_id}{stage.name}", *counted[stage.name], evidence if stage.name == "collect" else None) for stage in STAGES
+        _receipt(stage.name, f"{run_id}{stage.name}", *counted[stage.name], evidence if stage.name == "collect" else None)
+        for stage in STAGES
     ]
     summary = build_summary(
         receipts, index_hash=None, run_id=run_id, started_at="", ended_at="", git_commit=None, prior_run_id=None, prior_summary_hash=None
@@ -168,7 +169,9 @@ def growing(rng: np.random.Generator, n: int, rejected: float, *, days: int = 5)
     history = [files]
     for day in range(1, days + 1):
         shares = shifted(rejected) if day == days else SHARES
-        grown = {name: add_files(file, draw_file(rng, str(day), round(n * SOURCES[name.split("/")[0]]), shares)) for name, file in files.items()}
+        grown = {
+            name: add_files(file, draw_file(rng, str(day), round(n * SOURCES[name.split("/")[0]]), shares)) for name, file in files.items()
+        }
         history.append(grown)
         files = grown
     return report(history[:-1], history[-1], Drift())
@@ -181,12 +184,16 @@ CHANGES = {"unchanged": SHARES["rejected"], "rejections doubled": 2 * SHARES["re
 def rate(scenario: str, change: str, n: int, *, trials: int, seed: int = 1) -> float:
     """Return the share of trials in which drift raised a warning or an alert."""
     rng = np.random.default_rng([seed, n, list(SCENARIOS).index(scenario), list(CHANGES).index(change)])
-    return sum(SCENARIOS[scenario](rng, n, CHANGES[change]).severity != "ok" for _ in range(trials)) / trials
+    alarms = sum(SCENARIOS[scenario](rng, n, CHANGES[change]).severity != "ok" for _ in range(trials))
+    return float(alarms / trials)
 
 
 def render_table(trials: int) -> str:
     """Return the table of every cell."""
-    lines = [f"| runs, {trials:,} trials a cell | change | " + " | ".join(f"N = {n:,}" for n in SIZES) + " |", "|---|---|" + "---:|" * len(SIZES)]
+    lines = [
+        f"| runs, {trials:,} trials a cell | change | " + " | ".join(f"N = {n:,}" for n in SIZES) + " |",
+        "|---|---|" + "---:|" * len(SIZES),
+    ]
     for scenario in SCENARIOS:
         for change in CHANGES:
             rates = [rate(scenario, change, n, trials=trials) for n in SIZES]

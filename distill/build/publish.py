@@ -51,6 +51,7 @@ def publish_run(project: Project, session: Session, out: TextIO) -> str | None:
         run = read_run(project.folder, run_id)
         out.write(render_text(run, title=f"nothing new; the verdict of run {run_id} stands", head=head))
         return failure_of(facts, project.config.drift.fail_on)
+    store.save_meta("running", session.run_id)
     run = _add_run(project, session, [_receipt(stage, project, session) for stage in stages])
     head = _remember_head(project, read_ledger(project.folder))
     store.save_meta("running", None)

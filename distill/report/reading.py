@@ -34,7 +34,10 @@ def read_pipeline_run(project: Path, run_id: str | None, *, as_json: bool) -> st
     if run_id not in runs_on_disk(project):
         return None
     if not as_json:
-        return (folder / "summary.md").read_text(encoding="utf-8")
+        page = folder / "summary.md"
+        if not page.exists():
+            raise ConfigError([f"{REPORTS}/{run_id}/summary.md: is missing; `distill read --json` shows what is left of the run"])
+        return page.read_text(encoding="utf-8")
     run = read_run(project, run_id)
     drift = folder / "drift.json"
     found: dict[str, Any] = {
