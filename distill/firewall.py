@@ -149,8 +149,8 @@ def _empty_answer(row: SftRow | PromptCompletionRow | PreferenceRow, verdicts: V
 
 
 def _broken_turns(row: SftRow | PromptCompletionRow | PreferenceRow, verdicts: Verdicts) -> str | None:
-    messages = row.messages if isinstance(row, SftRow) else row.prompt
-    roles = [message.role for message in messages]
+    answer = row.completion if isinstance(row, PromptCompletionRow) else row.chosen if isinstance(row, PreferenceRow) else []
+    roles = [message.role for message in (row.messages if isinstance(row, SftRow) else [*row.prompt, *answer])]
     turns = roles[1:] if roles[:1] == ["system"] else roles
     if not turns or turns[0] != "user":
         return "the first message after the system's is not the user's"

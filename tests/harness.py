@@ -97,9 +97,7 @@ class Project:
 
     def _run(self, command: list[str], env: Mapping[str, str] | None) -> Result:
         return Result(
-            subprocess.run(
-                command, cwd=self.folder, env=self.environment(env), capture_output=True, text=True, timeout=300, check=False
-            )
+            subprocess.run(command, cwd=self.folder, env=self.environment(env), capture_output=True, text=True, timeout=300, check=False)
         )
 
     def start(self, *words: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":

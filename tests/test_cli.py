@@ -28,7 +28,9 @@ def test_run_all_is_doit(tmp_path: Path) -> None:
     assert project.runs[0] in results[1].text
 
 
-@pytest.mark.parametrize(("given", "written"), [("2026-05-01T12:00:00Z", "2026-05-01T12:00:00Z"), ("2026-05-01T14:00:00+02:00", "2026-05-01T12:00:00Z")])
+@pytest.mark.parametrize(
+    ("given", "written"), [("2026-05-01T12:00:00Z", "2026-05-01T12:00:00Z"), ("2026-05-01T14:00:00+02:00", "2026-05-01T12:00:00Z")]
+)
 def test_recorded_at_reaches_every_record(tmp_path: Path, given: str, written: str) -> None:
     """SPEC 3: `--recorded-at` is the recorded_at of every record, in UTC, and part of collect's key."""
     project = sample_project(tmp_path / "project")
@@ -55,7 +57,10 @@ def test_run_all_passes_the_verdict_on(built: Project, tmp_path: Path) -> None:
     assert "nonsense" in result.err
 
 
-@pytest.mark.parametrize("words", [("run-all", "--recorded-at", "yesterday"), ("read", "--run-id", "no-such-run"), ("read", "--run-id", ".."), ("read", "--run-id", "")])
+@pytest.mark.parametrize(
+    "words",
+    [("run-all", "--recorded-at", "yesterday"), ("read", "--run-id", "no-such-run"), ("read", "--run-id", ".."), ("read", "--run-id", "")],
+)
 def test_what_cannot_be_answered_exits_2(built: Project, words: tuple[str, ...]) -> None:
     """An unknown id or a time nobody can read is one message and exit status 2."""
     result = built.distill(*words)
@@ -134,7 +139,10 @@ def test_runs_lists_every_run_and_the_head(built: Project, tmp_path: Path) -> No
     assert lines[-1].startswith("ledger head ")
 
 
-@pytest.mark.parametrize(("words", "found"), [(("colour",), "Name a colour."), (("Sort", "list"), "Sort a list."), (('"', "colour"), None), (("nothing-like-it",), None)])
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [(("colour",), "Name a colour."), (("Sort", "list"), "Sort a list."), (('"', "colour"), None), (("nothing-like-it",), None)],
+)
 def test_search_finds_documents_that_hold_all_words(built: Project, words: tuple[str, ...], found: str | None) -> None:
     """`distill search` shows the documents that hold all the words, and says so where none does; quotes are plain text."""
     result = built.distill("search", *words)

@@ -94,7 +94,10 @@ def test_list_names_every_stage_and_info_says_why(project: Project) -> None:
     assert f"missing: {SFT}" in info.out
 
 
-@pytest.mark.parametrize("words", [("-n", "2"), ("-n", "2", "-P", "thread"), ("-r", "zero"), ("--continue",), (SFT,), ("--always",), ("-s", "export_sft"), ("-v0",)])
+@pytest.mark.parametrize(
+    "words",
+    [("-n", "2"), ("-n", "2", "-P", "thread"), ("-r", "zero"), ("--continue",), (SFT,), ("--always",), ("-s", "export_sft"), ("-v0",)],
+)
 def test_a_failing_stage_always_leaves_a_summary(project: Project, words: tuple[str, ...]) -> None:
     """A stage that raised ends in a run directory and exit status 1 whatever options or selection doit is given."""
     project.plant("export_sft", RAISING)
@@ -255,7 +258,13 @@ def test_a_new_log_changes_the_list_of_inputs(project: Project) -> None:
 def test_a_log_edited_while_it_is_read_fails_collect(project: Project, change: str) -> None:
     """A log that changes, shrinks or is replaced while it is read fails collect with its name, and the next doit heals it."""
     kept = (project.folder / LOG).read_bytes()
-    project.plant("collect", CHANGING.replace("CHANGE", f"stat = os.stat(path)\n    {change}\n    open(path, 'wb').write(data)\n    os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))"))
+    project.plant(
+        "collect",
+        CHANGING.replace(
+            "CHANGE",
+            f"stat = os.stat(path)\n    {change}\n    open(path, 'wb').write(data)\n    os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))",
+        ),
+    )
 
     result = project.doit("--always")
 

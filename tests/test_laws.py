@@ -43,7 +43,9 @@ def project(built: Project, tmp_path: Path) -> Project:
 
 def tasks_of(project: Project) -> dict[str, tuple[list[str], list[str]]]:
     """Return doit's file_dep and targets of every task of a stage."""
-    done = subprocess.run([sys.executable, "-c", _TASKS], cwd=project.folder, capture_output=True, text=True, check=True, env=project.environment())
+    done = subprocess.run(
+        [sys.executable, "-c", _TASKS], cwd=project.folder, capture_output=True, text=True, check=True, env=project.environment()
+    )
     return {task["basename"]: (task["file_dep"], task["targets"]) for task in json.loads(done.stdout)}
 
 
@@ -73,7 +75,15 @@ def test_failed_blocked_and_ignored_stages_have_receipts(project: Project) -> No
     receipts = project.receipts()
     assert result.code == 1
     assert {receipt["run_id"] for receipt in receipts.values()} == {project.runs[-1]}
-    assert [receipts[name]["decision"] for name in STAGE_NAMES] == ["executed", "executed", "executed", "failed", "blocked", "executed", "blocked"]
+    assert [receipts[name]["decision"] for name in STAGE_NAMES] == [
+        "executed",
+        "executed",
+        "executed",
+        "failed",
+        "blocked",
+        "executed",
+        "blocked",
+    ]
     assert receipts["export-sft"]["decision_reason"] == "ignored"
     assert receipts["index"]["decision_reason"] == "blocked by export-rag"
     for name in ("export-rag", "export-sft", "index"):

@@ -21,9 +21,18 @@ VARIANTS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
 
 def _logs() -> dict[str, list[Any]]:
     rows = many_outcomes(120)
-    rows += [outcome("\u00fc-\u0130", task_id="\u0131", prompt="Schreib\u2028gr\u00f6\u00dfer", response="gr\u00f6\u00dfer \U0001f600"), rows[5], rows[5] | {"cost_usd": 1}]
+    rows += [
+        outcome("\u00fc-\u0130", task_id="\u0131", prompt="Schreib\u2028gr\u00f6\u00dfer", response="gr\u00f6\u00dfer \U0001f600"),
+        rows[5],
+        rows[5] | {"cost_usd": 1},
+    ]
     reviews = [review(f"run-{number}", "accept" if number % 3 else "reject", task_id=f"task-{number // 4}") for number in range(0, 60, 5)]
-    return {"b/outcomes.jsonl": rows[:70], "a/outcomes.jsonl": rows[70:], "\u00e9/outcomes.jsonl": [outcome("z", task_id="z")], "a/scrum_reviews.jsonl": reviews}
+    return {
+        "b/outcomes.jsonl": rows[:70],
+        "a/outcomes.jsonl": rows[70:],
+        "\u00e9/outcomes.jsonl": [outcome("z", task_id="z")],
+        "a/scrum_reviews.jsonl": reviews,
+    }
 
 
 def _project(folder: Path, *, backwards: bool = False) -> Project:

@@ -20,7 +20,9 @@ def planted(runs, config):
         if one.category == 'rejected':
             yield stage._export(one, stage.run_turns(one), config)
 """
-UNREVIEWED = SFT_LEAK.replace("one.category != 'rejected'", "one.reasons[0] != 'no_signal'").replace("one.category == 'rejected'", "one.reasons[0] == 'no_signal'")
+UNREVIEWED = SFT_LEAK.replace("one.category != 'rejected'", "one.reasons[0] != 'no_signal'").replace(
+    "one.category == 'rejected'", "one.reasons[0] == 'no_signal'"
+)
 RAG_LEAK = """
 def planted(runs, playbooks, config):
     for one in honest(runs, playbooks, config):
@@ -190,7 +192,18 @@ def test_a_verdict_that_changes_takes_the_row_away(project: Project) -> None:
     """SPEC 7, law 6: pooled verdicts count: a person's rejection of a run that passed its tests takes it out of every export."""
     before = project.data_files()[SFT]
     assert b"run-1" in before
-    project.log("2026/05/02/scrum_reviews.jsonl", [{"run_id": "run-1", "task_id": "task-1", "created_at": "2026-05-02T10:00:00Z", "reviewer": "human:reviewer-1", "verdict": "reject"}])
+    project.log(
+        "2026/05/02/scrum_reviews.jsonl",
+        [
+            {
+                "run_id": "run-1",
+                "task_id": "task-1",
+                "created_at": "2026-05-02T10:00:00Z",
+                "reviewer": "human:reviewer-1",
+                "verdict": "reject",
+            }
+        ],
+    )
 
     assert project.doit().code == 0
 

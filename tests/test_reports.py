@@ -47,7 +47,9 @@ def test_a_run_directory_holds_every_document(built: Project) -> None:
     """SPEC 1: a full run has seven receipts, summary, drift report and config, and `latest` names it."""
     folder = built.folder / REPORTS / built.runs[0]
 
-    assert {path.name for path in folder.iterdir()} == {f"{name}.json" for name in (*STAGE_NAMES, "summary", "drift", "config")} | {"summary.md"}
+    assert {path.name for path in folder.iterdir()} == {f"{name}.json" for name in (*STAGE_NAMES, "summary", "drift", "config")} | {
+        "summary.md"
+    }
     assert (built.folder / REPORTS / "latest").read_text().strip() == built.runs[0]
     assert json.loads((folder / "config.json").read_text())["judge_confidence"] == 0.8
     assert read_ledger(built.folder).head is not None
@@ -144,7 +146,11 @@ def test_a_broken_ledger_is_flagged_in_every_new_run(project: Project, damage: s
         change(project, word)
         project.doit()
     lines = (project.folder / LEDGER).read_text().splitlines()
-    forged = {"changed": [lines[0].replace('"passed":true', '"passed":false'), *lines[1:]], "cut out": [lines[0], lines[2]], "rubbish": [*lines[:2], "rubbish", lines[2]]}
+    forged = {
+        "changed": [lines[0].replace('"passed":true', '"passed":false'), *lines[1:]],
+        "cut out": [lines[0], lines[2]],
+        "rubbish": [*lines[:2], "rubbish", lines[2]],
+    }
     (project.folder / LEDGER).write_text("\n".join(forged[damage]) + "\n")
     change(project, "week")
 

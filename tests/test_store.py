@@ -132,7 +132,10 @@ def test_a_settled_fingerprint_is_trusted(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(("kind", "found"), [("absent", None), ("folder", "a folder"), ("loop", "unreadable"), ("pipe", "no regular file"), ("below a file", None)])
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [("absent", None), ("folder", "a folder"), ("loop", "unreadable"), ("pipe", "no regular file"), ("below a file", None)],
+)
 def test_what_is_no_file_has_no_hash(tmp_path: Path, kind: str, found: str | None) -> None:
     """What is absent has no hash; a folder, a link to itself or a pipe is told apart from every file and never opened."""
     store, path = Store(tmp_path), tmp_path / "file"

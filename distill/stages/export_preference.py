@@ -124,7 +124,7 @@ def find_split(chosen: _Side, rejected: _Side, settings: Preference) -> Pair | s
     if split >= len(ours) or split >= len(theirs) or ours[split][0] != "assistant" or theirs[split][0] != "assistant":
         return "diverges_before_agent"
     final = split == len(ours) - 1 and split == len(theirs) - 1
-    if not final and (not settings.step_pairs or chosen.turns[split].failed):
+    if chosen.turns[split].failed or not (final or settings.step_pairs):
         return "not_final_turn"
     return Pair(chosen, rejected, split)
 

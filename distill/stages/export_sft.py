@@ -18,7 +18,7 @@ _QUARANTINE = f"{QUARANTINE}/sft.jsonl"
 def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
     """Yield one outcome per scored row; of equal texts the smallest id stands."""
     waiting: list[tuple[Run, bytes]] = []
-    smallest: dict[bytes, str] = {}
+    smallest: dict[bytes, tuple[bool, str]] = {}
     for one in runs:
         turns = run_turns(one)
         out = _keep_out(one, turns, config)
@@ -26,11 +26,12 @@ def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
             yield leave_out("export-sft", one, *out, target=_QUARANTINE)
             continue
         key = text_key(turns) or b""
-        smallest[key] = min(one.evidence.id, smallest.get(key, one.evidence.id))
+        rank = (any(turn.failed for turn in turns), one.evidence.id)  # a run without wrong turns stands before one with some
+        smallest[key] = min(rank, smallest.get(key, rank))
         waiting.append((one, key))
     for one, key in waiting:
         outcome = _export(one, run_turns(one), config)
-        if smallest[key] != one.evidence.id:
+        if smallest[key][1] != one.evidence.id:
             outcome = Outcome("filtered", one.evidence.id, reason=outcome.reason or "duplicate_text")
         yield outcome
 

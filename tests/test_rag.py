@@ -1,0 +1,164 @@
+"""Documents for retrieval (SPEC 5.2) and the index over them (SPEC 1)."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from distill.config import Config
+from distill.outcome import Outcome
+from distill.runs import Run
+from distill.schemas.export_rows import Playbook, RagRow
+from distill.stages import INDEX, PLAYBOOKS, QUARANTINE, RAG
+from distill.stages.export_rag import run
+from distill.stages.extract_playbooks import run as extract
+from distill.stages.index import count_index, hash_index, search_index, write_index
+from distill.stages.index import run as index
+from tests.strategies import chat, fates, made_run, rows_of
+
+LEAK = "a long enough reference answer"
+
+
+def playbooks_of(*runs: Run) -> list[Playbook]:
+    """Return the playbooks of runs."""
+    return rows_of(extract(runs, Config()), PLAYBOOKS)
+
+
+def export(*runs: Run, playbooks: list[Playbook] | None = None) -> list[Outcome]:
+    """Run the stage over runs and their playbooks."""
+    return list(run(runs, playbooks_of(*runs) if playbooks is None else playbooks, Config()))
+
+
+def test_row_of_a_run() -> None:
+    """An accepted run is a document with its question and answer, its score, and tags without empty ones."""
+    one = made_run("a", "retried", instruction="Add.\nNow.", response="2", tags={"language": "py"}, model=None)
+
+    (row,) = rows_of(export(one, playbooks=[]), RAG)
+
+    assert (row.id, row.kind, row.title, row.content) == ("a", "run", "Add.", "Add.\nNow.\n\n2")
+    assert (row.embedding_text, row.success_score, row.source_run_ids, row.failed_run_ids) == (row.content, 0.8, ["run-a"], [])
+    assert row.tags == ["category=partially_accepted", "language=py", "source=src", "task=task-1"]
+    assert row.provenance == str(one.evidence.provenance)
+
+
+def test_correction_is_the_answer_of_a_run_with_changes() -> None:
+    """A run accepted with changes shows its correction, never its own answer."""
+    (row,) = rows_of(export(made_run("a", "with_changes", response="own", corrected_response="better"), playbooks=[]), RAG)
+
+    assert "own" not in row.content
+    assert row.embedding_text.endswith("better")
+
+
+def test_row_of_a_playbook() -> None:
+    """A playbook is a document: what rejected runs did stands in its content, never in what is embedded."""
+    runs = [made_run("a", response="good", lessons=["Mind the sign."]), made_run("b", "rejected", errors=["boom"]), made_run("c", "review")]
+
+    (row,) = [row for row in rows_of(export(*runs), RAG) if row.kind != "run"]
+
+    assert (row.kind, row.title, row.success_score) == ("playbook", "Add two numbers.", 1 / 3)
+    assert row.content == (
+        "# Add two numbers.\n\n1 of 3 runs passed.\n\n## When\nAdd two numbers.\n\n## Steps\n- good (1 of 1 passing runs)\n\n"
+        "## Pitfalls\n- boom (error, 1 runs)\n- Mind the sign. (lesson, 1 runs)"
+    )
+    assert row.embedding_text == "Add two numbers.\n\ngood"
+    assert (row.source_run_ids, row.failed_run_ids, row.tags) == (["run-a"], ["run-b"], ["group=task-1", "model=model-a"])
+
+
+def test_pitfalls_embed_the_task_alone() -> None:
+    """A document of kind pitfalls embeds what was asked and nothing a rejected run said."""
+    (row,) = rows_of(export(made_run("b", "rejected", response="wrong")), RAG)
+
+    assert (row.kind, row.embedding_text, row.success_score) == ("pitfalls", "Add two numbers.", 0)
+    assert row.content == "# Add two numbers.\n\n0 of 1 runs passed.\n\n## When\nAdd two numbers."
+
+
+REASONS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "duplicate": ({"excluded": "duplicate"}, "filtered", "duplicate"),
+    "same_run": ({"excluded": "same_run"}, "filtered", "same_run"),
+    "superseded": ({"excluded": "superseded_by_review"}, "filtered", "superseded_by_review"),
+    "conflict": ({"excluded": "conflicting_verdicts"}, "quarantined", "conflicting_verdicts"),
+    "reused": ({"excluded": "run_id_reused", "kind": "review"}, "quarantined", "run_id_reused"),
+    "rejected": ({"kind": "rejected", "run_id": None}, "quarantined", "unsafe_category"),
+    "review": ({"kind": "review"}, "quarantined", "unsafe_category"),
+    "no_run_id": ({"run_id": None, "instruction": None}, "quarantined", "missing_source_run_id"),
+    "no_instruction": ({"instruction": None, "response": None}, "quarantined", "empty_instruction"),
+    "no_response": ({"response": None}, "quarantined", "empty_response"),
+    "no_correction": ({"kind": "with_changes"}, "quarantined", "empty_response"),
+    "leak": ({"instruction": LEAK, "reference": [LEAK]}, "quarantined", "answer_leak"),
+}
+
+
+@pytest.mark.parametrize(("fields", "kind", "reason"), REASONS.values(), ids=REASONS)
+def test_run_is_kept_out(fields: dict[str, Any], kind: str, reason: str) -> None:
+    """A run that may not be retrieved has the first reason that fits; a quarantined one leaves a row."""
+    one = made_run("a", **({"kind": "accepted"} | fields))
+
+    (outcome,) = export(one, playbooks=[])
+
+    assert (outcome.kind, outcome.reason) == (kind, reason)
+    rows: list[Any] = [row.value for row in outcome.rows]
+    assert [(row.stage, row.reason, row.evidence_id) for row in rows] == ([("export-rag", reason, "a")] if kind == "quarantined" else [])
+
+
+@pytest.mark.parametrize(
+    ("runs", "reason"),
+    [([made_run("a", run_id=None)], "missing_source_run_id"), ([made_run("a", "rejected", instruction=None)], "empty_instruction"),
+     ([made_run("a", "rejected", instruction=LEAK, reference=[LEAK]), made_run("b")], "answer_leak")],
+    ids=["no_run_id", "no_instruction", "leak"],
+)  # fmt: skip
+def test_playbook_is_kept_out(runs: list[Run], reason: str) -> None:
+    """A playbook without run ids or text, or of a group in which an answer leaked, is quarantined."""
+    (book,) = playbooks_of(*runs)
+
+    outcomes = export(*runs)
+
+    assert fates(outcomes)[book.id] == reason
+    (row,) = [row for row in rows_of(outcomes, f"{QUARANTINE}/rag.jsonl") if row.evidence_id is None]
+    assert (row.reason, row.provenance, book.group in row.detail) == (reason, book.provenance, True)
+
+
+ROWS: list[RagRow] = sorted(
+    rows_of(export(*(made_run(f"e{i}", instruction=f"Question number{i} about {word}.", task_id=f"t{i}", messages=None) for i, word in
+                     enumerate(["apples", "pears", 'a "quoted" apples']))), RAG),
+    key=lambda row: row.id,
+)  # fmt: skip
+
+
+def test_every_row_is_indexed() -> None:
+    """Each retrieval row is one accepted unit of the index."""
+    assert [(outcome.kind, outcome.unit, outcome.rows[0].target) for outcome in index(ROWS)] == [
+        ("accepted", row.id, INDEX) for row in ROWS
+    ]
+
+
+def test_index_is_the_same_for_the_same_rows(tmp_path: Path) -> None:
+    """Equal rows give equal bytes, a changed row another logical hash, and nothing is left beside the file."""
+    changed = [msgspec.structs.replace(ROWS[0], title="Other"), *ROWS[1:]]
+    for name, rows in {"one": ROWS, "two": ROWS, "three": changed, "none": []}.items():
+        write_index(tmp_path / name, rows)
+
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert hash_index(tmp_path / "one") == hash_index(tmp_path / "two") != hash_index(tmp_path / "three")
+    assert (count_index(tmp_path / "one"), count_index(tmp_path / "none")) == (len(ROWS), 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["none", "one", "three", "two"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hits"), [("apples", 2), ("number1 pears", 1), ("apples pears", 0), ('"quoted"', 1), ("OR", 0), ("a*", 1), ("", 0)]
+)
+def test_search_finds_documents_that_hold_all_words(tmp_path: Path, words: str, hits: int) -> None:
+    """A search takes its words as they are, whatever they mean to SQLite, and finds rows that hold them all."""
+    write_index(tmp_path / "base", ROWS)
+
+    found = search_index(tmp_path / "base", words, limit=10)
+
+    assert len({hit.id for hit in found if hit.kind == "run"}) == hits
+    assert len(search_index(tmp_path / "base", words, limit=1)) == min(1, len(found))
+
+
+def test_messages_of_a_run_are_its_question_and_last_answer() -> None:
+    """A conversation is embedded by its first user message and its last answer."""
+    (row,) = rows_of(export(made_run("a", messages=chat("user: q", "assistant: x", "user: r", "assistant: y")), playbooks=[]), RAG)
+
+    assert row.embedding_text == "q\n\ny"
