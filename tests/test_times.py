@@ -70,7 +70,7 @@ def test_bad_time_is_refused(text: str, expected: str) -> None:
 @given(
     st.datetimes(
         datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.integers(-1439, 1439).map(lambda m: timezone(timedelta(minutes=m)))
-    )  # noqa: DTZ001 -- the zone comes beside
+    )
 )
 def test_any_time_agrees_with_the_standard_library(moment: datetime) -> None:
     """Any moment in any offset reads as the standard library reads it."""
