@@ -98,11 +98,16 @@ def _warnings(receipts: Sequence[StageReceipt]) -> str:
 
 
 def _drift(drift: DriftReport) -> str:
+    """Say in sentences what moved, where, by how much, and whether it may be chance."""
     words = {"ok": "nothing to worry about", "warn": "worth a look", "alert": "look at it before you train"}[drift.severity]
-    against = f" against run `{drift.prior_run_id}`" if drift.prior_run_id else ""
+    against = f"Compared with run `{drift.prior_run_id}`: {words}." if drift.prior_run_id else f"{words.capitalize()}."
     flags = [f"- {flag}" for flag in drift.flags] or ["- nothing moved"]
+    short = sum(test.direction.startswith("insufficient_sample") for test in drift.tests)
+    asked = f"{len(drift.tests)} questions were asked" if drift.tests else ""
+    if short:
+        asked += f"; {short} of them have too few new records to be answered (`insufficient_sample`)"
     return "\n".join(
-        [f"## Drift: {drift.severity}", "", f"Compared{against}: {words}." if against else f"{words.capitalize()}.", "", *flags]
+        [f"## Drift: {drift.severity}", "", against, "", *flags, *(["", f"{asked}; all figures are in drift.json."] if asked else [])]
     )
 
 

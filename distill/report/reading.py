@@ -11,11 +11,14 @@ from distill.build.ledger import read_ledger
 from distill.canonical import dump_sorted, load_plain
 from distill.errors import ConfigError
 from distill.plan import EVIDENCE, REPORTS, RESOLUTION, SCORED
+from distill.schemas.run_summary import RunSummary, StageSummary
 from distill.stages import INDEX, PLAYBOOKS, PREFERENCE, QUARANTINE, RAG, SFT
 from distill.stages.index import search_index
 
 __all__ = ["list_runs", "read_log_run", "read_pipeline_run", "search_project"]
 
+_BARS = "▁▂▃▄▅▆▇█"
+_TREND = 20
 _TRACED = (SFT, PREFERENCE, RAG, PLAYBOOKS, *(f"{QUARANTINE}/{name}.jsonl" for name in ("sft", "preference", "rag")))
 
 
@@ -94,22 +97,58 @@ def _names(row: dict[str, Any], ids: set[str], found: list[tuple[str, dict[str, 
 
 
 def list_runs(project: Path) -> str:
-    """Return one line per run that was added, oldest first."""
+    """Return one line per run that was added, oldest first, then small trends over the last full runs."""
     lines: list[str] = []
+    full: list[RunSummary] = []
     for run_id in read_runs(project):
         run = read_run(project, run_id)
         if run.summary is None:
             lines.append(f"{run_id}  damaged: {run.problems[0]}")
             continue
+        if run.summary.scope == "full":
+            full.append(run.summary)
         sets, verdict = run.summary.datasets, "passed" if run.summary.overall_passed else "NOT PASSED"
-        counts = " ".join(
-            f"{name} {'-' if count is None else count}"
-            for name, count in (("sft", sets.sft), ("pairs", sets.preference), ("rag", sets.rag))
-        )
+        named = (("sft", sets.sft), ("pairs", sets.preference), ("rag", sets.rag))
+        counts = " ".join(f"{name} {'-' if count is None else count}" for name, count in named)
         lines.append(f"{run_id}  {run.summary.ended_at}  {run.summary.scope:7}  {verdict:10}  drift {run.severity:5}  {counts}")
+    lines += _trends(full[-_TREND:])
     ledger = read_ledger(project)
     lines.append(f"ledger head {ledger.head or 'empty'}" + (f"; BROKEN: {ledger.problem}" if ledger.problem else ""))
     return "\n".join(lines) + "\n"
+
+
+def _trends(runs: list[RunSummary]) -> list[str]:
+    """Return a line per figure worth following, drawn small: records, runs accepted in percent, and the datasets."""
+    if len(runs) < 2:
+        return []
+    score = [next(stage for stage in run.stages if stage.stage == "score") for run in runs]
+    collect = [next(stage for stage in run.stages if stage.stage == "collect") for run in runs]
+    figures: dict[str, list[float | None]] = {
+        "evidence": [stage.accepted for stage in collect],
+        "skipped": [stage.skipped for stage in collect],
+        "accepted %": [_percent(stage.accepted, stage) for stage in score],
+        "rejected %": [_percent(stage.rejected, stage) for stage in score],
+        "sft": [run.datasets.sft for run in runs],
+        "pairs": [run.datasets.preference for run in runs],
+    }
+    lines = [f"the last {len(runs)} full runs:"]
+    for name, values in figures.items():
+        ends = [value for value in values if value is not None]
+        if ends:
+            lines.append(f"  {name:10} {_spark(values)}  {ends[0]:,.6g} to {ends[-1]:,.6g}")
+    return lines
+
+
+def _percent(count: int, stage: StageSummary) -> float | None:
+    judged = stage.accepted + stage.rejected + stage.quarantined
+    return round(count / judged * 100, 1) if judged else None
+
+
+def _spark(values: list[float | None]) -> str:
+    """Return values as bars between their smallest and their greatest; a gap where there is none."""
+    known = [value for value in values if value is not None]
+    low, span = min(known), max(known) - min(known)
+    return "".join(" " if value is None else _BARS[round((value - low) / span * (len(_BARS) - 1)) if span else 3] for value in values)
 
 
 def search_project(project: Path, words: str, *, limit: int) -> str:
