@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; exit 0 passed, 1 ran and did not pass, 2 could not run."""
     try:
         _APP(args=arguments, prog_name="distill")
-    except DistillError as err:
+    except (DistillError, OSError) as err:
         sys.stderr.write(f"{err}\n")
         raise SystemExit(2) from err
 

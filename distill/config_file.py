@@ -120,6 +120,8 @@ def build_config(table: dict[str, Any], *, path: str, environ: dict[str, str]) -
     for name in ("max_skipped", "judge_confidence", "max_line_bytes"):
         if name in table and _number(check, name, table[name], whole=name == "max_line_bytes"):
             values[name] = table[name]
+    if values.get("judge_confidence", 0) > 1:
+        check.say("judge_confidence", f"found {table['judge_confidence']!r}, expected a fraction of 1")
     for name in ("human_reviewers", "infrastructure_patterns"):
         if name in table:
             values[name] = _strings(check, name, table[name])
@@ -273,6 +275,9 @@ def _check_shape(check: _Check, place: str, values: dict[str, Any]) -> None:
         check.say(place, f"neither a format ({', '.join(formats)}) nor a reader ({', '.join(_READERS)}) is set")
     elif not values.get("fields"):
         check.say(f"{place}.fields", "a reader needs a mapping; say at least where instruction and response stand")
+    for key in ("created_at", "run_id"):
+        if values.get(key) and key in dict(values.get("fields", ())):
+            check.say(f"{place}.{key}", f"found {values[key]!r}, but fields.{key} says where it stands; leave one of them out")
     if values.get("timezone"):
         from distill.times import is_zone  # noqa: PLC0415 -- only where it is given
 
@@ -312,6 +317,9 @@ def _field(check: _Check, place: str, table: Any, groups: tuple[str, ...]) -> Fi
         kind, name = (int, "a whole number") if key == "plus" else (str, "a string")
         if not check.typed(f"{place}.{key}", value, kind, name):
             return FieldSpec()
+    for key, way in (("pattern", "group"), ("plus", "count")):
+        if key in values and way not in values:
+            check.say(f"{place}.{key}", f"belongs to {way}, but {ways[0]} is set")
     if "group" in values and values["group"] not in groups:
         check.say(f"{place}.group", f"file_pattern has no group {values['group']!r}{_nearest(values['group'], groups)}")
     for used in re.findall(r"\{(\w*)\}", values.get("template", "")):
@@ -350,11 +358,21 @@ def _signal(check: _Check, place: str, table: dict[str, Any]) -> SignalSpec:
     if not threshold and any(bound is not None and not isinstance(bound, list) for bound in bounds):
         check.say(place, "pass and fail are two lists of raw values, or two numbers as thresholds")
         return SignalSpec(kind="test", path="")
-    if bounds == [None, None]:
-        check.say(place, "says nothing: give the raw values that mean pass and fail")
+    _check_bounds(check, place, table, threshold=threshold)
     values = {key: tuple(table[key]) for key in ("partial", "infrastructure") if isinstance(table.get(key), list)}
     return SignalSpec(
         kind=str(table.get("kind")), path=str(table.get("path")), aspect=aspect, threshold=threshold, by=table.get("by"),
         confidence=table.get("confidence"), pass_=(bounds[0],) if threshold else tuple(bounds[0] or ()),
         fail=(bounds[1],) if threshold else tuple(bounds[1] or ()), **values,
     )  # fmt: skip
+
+
+def _check_bounds(check: _Check, place: str, table: dict[str, Any], *, threshold: bool) -> None:
+    passing: Any = table.get("pass")
+    failing: Any = table.get("fail")
+    if passing is None and failing is None:
+        check.say(place, "says nothing: give the raw values that mean pass and fail")
+    if threshold and not passing >= failing:  # nan too
+        check.say(place, f"found pass = {passing!r} below fail = {failing!r}, expected the higher number as pass")
+    if threshold and "partial" in table:
+        check.say(f"{place}.partial", "belongs to lists of raw values; between two thresholds everything is partial")

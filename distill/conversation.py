@@ -107,5 +107,6 @@ def has_leak(record: EvidenceRecord) -> bool:
         return False
     told = [record.instruction or "", user_text(record)]
     told += [message.content or "" for message in record.messages or () if message.role == "system"]
+    told += [turn.content for turn in render_messages(record.messages or []) if turn.role == "user"][:1]  # with its neighbours, as exported
     heard = [normalise(text) for text in told]
     return any(reference in text for reference in references for text in heard)

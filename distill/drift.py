@@ -90,7 +90,7 @@ def _compare(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings)
         old = before.get(stage.stage)
         if old is None or old.output_hash is None or stage.output_hash is None:
             continue
-        drift = _stage_drift(stage, old, _same_tools(receipt, prior))
+        drift = _stage_drift(stage, old, _tools_note(receipt, prior))
         drifts.append(drift)
         if drift.deterministic_violation:
             found.add(f"{stage.stage}: deterministic violation: same inputs, code, settings and tools, other outputs", "alert")
@@ -102,16 +102,19 @@ def _compare(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings)
     return drifts
 
 
-def _same_tools(receipt: StageReceipt, prior: PriorRun) -> bool:
+def _tools_note(receipt: StageReceipt, prior: PriorRun) -> str | None:
+    """Return what keeps equal inputs, code and settings from promising equal outputs, or None."""
     old = prior.receipts.get(receipt.stage)
-    return old is not None and old.tool_versions == receipt.tool_versions
+    if old is None:
+        return "the prior run's receipt cannot be read, so its tool versions are not known"
+    return None if old.tool_versions == receipt.tool_versions else "other tool versions than in the prior run"
 
 
-def _stage_drift(stage: StageSummary, old: StageSummary, same_tools: bool) -> StageDrift:  # noqa: FBT001 -- private
+def _stage_drift(stage: StageSummary, old: StageSummary, tools_note: str | None) -> StageDrift:
     matches = {
         f"{name}_match": getattr(stage, name) == getattr(old, name) for name in ("input_hash", "output_hash", "code_hash", "config_hash")
     }
-    alike = matches["input_hash_match"] and matches["code_hash_match"] and matches["config_hash_match"] and same_tools
+    alike = matches["input_hash_match"] and matches["code_hash_match"] and matches["config_hash_match"] and tools_note is None
     change = (stage.records_out - old.records_out) / old.records_out * 100 if old.records_out else None
     deltas = {
         f"delta_{name}": getattr(stage, name) - getattr(old, name)
@@ -119,7 +122,7 @@ def _stage_drift(stage: StageSummary, old: StageSummary, same_tools: bool) -> St
     }
     return StageDrift(
         stage=stage.stage, pct_change_out=change, deterministic_violation=alike and not matches["output_hash_match"],
-        notes=[] if same_tools else ["other tool versions than in the prior run"], **deltas, **matches,
+        notes=[] if tools_note is None else [tools_note], **deltas, **matches,
     )  # fmt: skip
 
 
@@ -173,7 +176,7 @@ def _check_reasons(receipt: StageReceipt, prior: PriorRun, thresholds: Drift, fo
 def _check_partitions(run: ThisRun, prior: PriorRun, found: _Findings) -> None:
     old = prior.receipts.get("collect")
     new = next((receipt for receipt in run.receipts if receipt.stage == "collect"), None)
-    if old is None or new is None or not new.inputs.files:
+    if old is None or new is None or new.outputs.hash is None:  # a collect that did not finish lists only what it came to read
         return
     gone = sorted({file.path for file in old.inputs.files} - {file.path for file in new.inputs.files})
     kept = {file.path.split("/")[0] for file in new.inputs.files}
@@ -186,11 +189,13 @@ def _check_partitions(run: ThisRun, prior: PriorRun, found: _Findings) -> None:
 def _check_shares(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings) -> None:
     now = read_corpus(run.summary.run_id, {receipt.stage: receipt for receipt in run.receipts}, run.sources)
     before = read_corpus(prior.run_id, prior.receipts, run.sources)
+    if not before.files:  # what came with a run that did not get as far as score is still new
+        before = next((corpus for corpus in prior.good if corpus.files), before)
     if not now.files or not before.files:
         found.tests.append(
             DriftTest(
                 question="did the shares move", where="all sources", statistic=None, p=None, n=0,
-                direction="not asked: collect or score has no readable receipt here or in the prior run",
+                direction="not asked: collect or score did not finish, or has no readable receipt, here or in the runs before",
                 baseline_run_ids=[prior.run_id], verdict="ok",
             )
         )  # fmt: skip

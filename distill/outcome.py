@@ -39,4 +39,4 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     rows: tuple[Row, ...] = ()
     """Rows this unit adds to the outputs."""
     warning: str | None = None
-    """Slug of something worth telling that changes no outcome."""
+    """Something worth telling that changes no outcome, its slug first."""

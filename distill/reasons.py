@@ -11,8 +11,8 @@ Action = Literal["none", "review", "fix_source", "fix_config"]
 
 ACTIONS: dict[Action, str] = {
     "review": "look at the runs in exports/quarantine/ and have a person decide in a review log; then `doit`",
-    "fix_source": "repair the log at the place named in exports/quarantine/collect.jsonl; then `doit`",
-    "fix_config": "change the mapping or the settings of the source; then `doit`",
+    "fix_source": "repair the log at the place named in exports/quarantine/; then `doit`",
+    "fix_config": "change the mapping or the settings; then `doit`",
     "none": "nothing to do",
 }
 """What to do about the reasons of each action, with the next command."""

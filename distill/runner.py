@@ -31,7 +31,7 @@ from distill.schemas.stage_receipt import FileSet, FileState, Stats, Validation
 from distill.stages import INDEX, PLAYBOOKS, RAG, Stage
 from distill.validation import validate_stage
 
-__all__ = ["Finished", "Work", "read_outcomes", "run_stage"]
+__all__ = ["Finished", "Work", "file_set", "read_outcomes", "run_stage"]
 
 
 @dataclass
@@ -58,6 +58,8 @@ class Work:
     """Files read to their end."""
     pending: set[str] = field(default_factory=set)
     """Partitions whose last line is not finished yet; it is in no count."""
+    grown: list[str] = field(default_factory=list)
+    """Recorded paths of files that grew while they were read."""
     unchanged: dict[str, os.stat_result] = field(default_factory=dict)
     """State of the files that were the same before and after reading, by path."""
 
@@ -110,6 +112,7 @@ def run_stage(stage: Stage, work: Work) -> Finished:
     _delete_strangers(stage, work)
     if stage.name == "score" and work.plan.decisions:
         books.warnings["reviews/decisions.jsonl is reserved for reviews and not read yet"] += 1
+    books.warnings.update(f"{path}: grew while it was read, and was read to its length at the start" for path in work.grown)
     books.warnings.update(f"partition vanished since the prior run: {partition}" for partition in work.gone)
     stats = books.close()
     validation = validate_stage(stage, work.config, stats, warnings=books.warnings, written=written)
@@ -279,6 +282,8 @@ def _open(work: Work, ref: FileRef) -> HashedFile:
 def _finish(work: Work, file: HashedFile, ref: FileRef, records: int) -> None:
     if file.finish():
         work.unchanged[ref.path] = file.before
+    elif file.path.stat().st_size > file.hasher.bytes:
+        work.grown.append(ref.recorded)
     hasher = file.hasher
     sha256 = hasher.sha256
     if not sha256:

@@ -8,7 +8,7 @@ Laws:
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from distill.config import Drift
@@ -55,9 +55,12 @@ class Moved(NamedTuple):
 
 
 def read_corpus(run_id: str, receipts: Mapping[str, StageReceipt], sources: Mapping[str, str]) -> Corpus:
-    """Return the counts of a run from the receipts of collect and score; `sources` says whose a partition is."""
+    """Return the counts of a run from the receipts of collect and score; `sources` says whose a partition is.
+
+    Where one of them is missing or did not finish there are none.
+    """
     collect, score = receipts.get("collect"), receipts.get("score")
-    if collect is None or score is None:
+    if collect is None or score is None or score.outputs.hash is None:
         return Corpus(run_id, {})
     hashes = {file.path.removeprefix(_EVIDENCE): file.blake3 for file in collect.outputs.files if file.path.startswith(_EVIDENCE)}
     files: dict[str, FileCounts] = {}
@@ -78,10 +81,14 @@ class _Sample(NamedTuple):
 
     by_source: dict[str, dict[str, Counts]]
 
-    def counts(self, source: str | None, question: str) -> Counts:
-        """Return the counts of one source, or of all."""
-        chosen = self.by_source.values() if source is None else [self.by_source.get(source, {})]
-        return sum((answers.get(question, Counter()) for answers in chosen), Counter())
+    @property
+    def sources(self) -> list[str]:
+        """The sources of which it has records."""
+        return sorted(source for source, answers in self.by_source.items() if any(map(Counter.total, answers.values())))
+
+    def counts(self, sources: Collection[str], question: str) -> Counts:
+        """Return the counts of some sources together."""
+        return sum((self.by_source[source][question] for source in sources if source in self.by_source), Counter())
 
 
 def _sample(parts: Iterable[tuple[str, Mapping[str, Counts]]]) -> _Sample:
@@ -151,54 +158,62 @@ class _Question(NamedTuple):
 
 
 def _questions(now: Corpus, prior: Corpus, good: Sequence[Corpus]) -> Iterator[_Question]:
-    """Yield every question there is to ask: on the whole and by source, against the rest and against the pool."""
+    """Yield every question there is to ask: on the whole and by source, against the rest and against the pool.
+
+    The whole is that of the sources that have something new, since a source that is silent today would stand on one side
+    only; where none of them has a baseline it is everything.
+    """
     new, rest = _split(now, prior)
     pool = _pool(now, good)
-    sources = sorted(new.by_source)
-    for source in [None, *sources] if len(sources) > 1 else [None]:
-        where = "all sources" if source is None and len(sources) != 1 else f"source {source or sources[0]}"
+    fresh = new.sources
+    known = {*rest.sources, *pool.sources}
+    whole = fresh if known.intersection(fresh) else sorted(known.union(fresh))
+    scopes = [("all sources" if len(fresh) > 1 else f"source {fresh[0]}", fresh, whole)] if fresh else []
+    if len(fresh) > 1:
+        scopes += [(f"source {source}", [source], [source]) for source in fresh]
+    ids = [corpus.run_id for corpus in good]
+    for where, new_sources, old_sources in scopes:
         for name in _QUESTIONS:
-            fresh = new.counts(source, name)
-            against_rest, against_pool = rest.counts(source, name), pool.counts(source, name)
-            yield _Question(name, where, "the rest", [prior.run_id], fresh, against_rest)
-            if +against_pool != +against_rest:
-                ids = [corpus.run_id for corpus in good]
-                yield _Question(name, where, f"the last {len(ids)} good runs", ids, fresh, against_pool)
+            counts = new.counts(new_sources, name)
+            against_rest, against_pool = rest.counts(old_sources, name), pool.counts(old_sources, name)
+            yield _Question(name, where, "the rest", [prior.run_id], counts, against_rest)
+            if ids and against_pool != against_rest:
+                yield _Question(name, where, f"the last {len(ids)} good runs", ids, counts, against_pool)
 
 
 def ask_shares(now: Corpus, prior: Corpus, good: Sequence[Corpus], thresholds: Drift) -> list[Moved]:
     """Return the answer to every question; `good` are the last good runs, newest first.
 
-    Nothing is asked where nothing is new.
+    Nothing is asked where nothing is new; a run that cannot be read is in no pool.
     """
-    asked = [question for question in _questions(now, prior, good) if question.new.total()]
+    readable = [corpus for corpus in good if corpus.files]
+    asked = [question for question in _questions(now, prior, readable) if question.new.total()]
     family = 2 * sum(_is_large(question, thresholds) for question in asked)  # each is asked of all shares together and of each alone
     return [_answer(question, family, thresholds) for question in asked]
 
 
 def _is_large(question: _Question, thresholds: Drift) -> bool:
-    return min(question.new.total(), question.old.total()) >= thresholds.min_records
+    return min(question.new.total(), question.old.total()) >= max(1, thresholds.min_records)
 
 
 def _answer(question: _Question, family: int, thresholds: Drift) -> Moved:
     new, old = question.new, question.old
     if not _is_large(question, thresholds):
-        side = "new or changed" if new.total() < thresholds.min_records else f"in {question.baseline}"
-        found = f"insufficient_sample: {min(new.total(), old.total())} records {side}, {thresholds.min_records} are wanted"
-        return Moved(_test(question, None, None, found, "ok"), None)
+        small = new.total() < max(1, thresholds.min_records)
+        side = f"{new.total()} new or changed records" if small else f"{old.total()} records in {question.baseline}"
+        return Moved(_test(question, None, None, f"insufficient_sample: {side}, {thresholds.min_records} are wanted", "ok"), None)
     names = sorted(new.keys() | old.keys())
     result = g_test([new[name] for name in names], [old[name] for name in names])
-    name = max(names, key=lambda name: (abs(_points(question, name)), name))
-    moved = _points(question, name)
-    verdict = _verdict(question, result.p, family, thresholds)
+    found = _verdict(question, result.p, family, thresholds)
+    name, moved = found.name, _points(question, found.name)
     direction = f"{name} {_share(new, name):.1f} % against {_share(old, name):.1f} % ({moved:+.1f} points)"
     sentence = None
-    if verdict != "ok":
+    if found.severity != "ok":
         sentence = (
             f"{question.where}: {name} moved from {_share(old, name):.1f} % to {_share(new, name):.1f} % ({moved:+.1f} points) in "
-            f"{new.total():,} new or changed records, against {old.total():,} of {question.baseline}; {_chance(result.p * family)}"
+            f"{new.total():,} new or changed records, against {old.total():,} of {question.baseline}; {_chance(found.chance)}"
         )
-    return Moved(_test(question, result.statistic, result.p, direction, verdict), sentence)
+    return Moved(_test(question, result.statistic, result.p, direction, found.severity), sentence)
 
 
 def _test(question: _Question, statistic: float | None, p: float | None, direction: str, verdict: Severity) -> DriftTest:
@@ -216,36 +231,44 @@ def _points(question: _Question, name: str) -> float:
     return _share(question.new, name) - _share(question.old, name)
 
 
-def _verdict(question: _Question, p: float, family: int, thresholds: Drift) -> Severity:
-    """Return what the figures amount to (law 4)."""
+class _Verdict(NamedTuple):
+    """What the figures of a question amount to."""
+
+    severity: Severity
+    name: str
+    """The share it is about."""
+    chance: float
+    """Of such a move without a change, corrected for the questions asked in this run."""
+
+
+def _verdict(question: _Question, p: float, family: int, thresholds: Drift) -> _Verdict:
+    """Return what the figures amount to (law 4); where that is nothing, of the share that moved furthest."""
     new, old = question.new, question.old
-    names = sorted(new.keys() | old.keys())
-    furthest = max(abs(_points(question, name)) for name in names)
-    if p * family < thresholds.alert_p and furthest > thresholds.alert_points:
-        return "alert"
-    if any(_has_vanished(question, name, family, thresholds) for name in names):
-        return "alert"
-    if p * family < thresholds.share_p and furthest > thresholds.share_points:
-        return "warn"
+    names = sorted(new.keys() | old.keys(), key=lambda name: (-abs(_points(question, name)), name))
+    chance, furthest = p * family, abs(_points(question, names[0]))
+    for name in names:
+        gone = _chance_of_none(question, name) * family
+        if gone < thresholds.share_p and _share(old, name) >= thresholds.vanished_pct:
+            return _Verdict("alert", name, gone)
+    if chance < thresholds.alert_p and furthest > thresholds.alert_points:
+        return _Verdict("alert", names[0], chance)
+    if chance < thresholds.share_p and furthest > thresholds.share_points:
+        return _Verdict("warn", names[0], chance)
     for name in names:
         z = proportion_z(new[name], new.total(), old[name], old.total())
-        sure = abs(z) > thresholds.z and normal_tail(z) * family * len(names) < thresholds.share_p
-        if sure and abs(_points(question, name)) > thresholds.share_points:
-            return "warn"
-    return "ok"
+        alone = normal_tail(z) * family * len(names)
+        if abs(z) > thresholds.z and alone < thresholds.share_p and abs(_points(question, name)) > thresholds.share_points:
+            return _Verdict("warn", name, alone)
+    return _Verdict("ok", names[0], chance)
 
 
-def _has_vanished(question: _Question, name: str, family: int, thresholds: Drift) -> bool:
-    """Tell whether a share that was there is gone, and not by the chance of a small sample."""
-    share = _share(question.old, name)
-    if question.name != "categories" or question.new[name] or share < thresholds.vanished_pct:
-        return False
-    return float((1 - share / 100) ** question.new.total()) * family < thresholds.share_p
+def _chance_of_none(question: _Question, name: str) -> float:
+    """Return how likely a sample of this size holds none of a category that the baseline holds; 1 where it is not gone."""
+    if question.name != "categories" or question.new[name]:
+        return 1.0
+    return float((1 - _share(question.old, name) / 100) ** question.new.total())
 
 
 def _chance(p: float) -> str:
-    """Say a probability as people do."""
-    if p < 1e-6:
-        return "chance does not explain this"
-    odds = round(1 / p)
-    return f"chance alone would do this in 1 of {odds:,} runs" if odds > 1 else "chance alone may explain this"
+    """Say a small probability as people do."""
+    return "chance does not explain this" if p < 1e-6 else f"chance alone would do this in 1 of {round(1 / p):,} runs"

@@ -64,7 +64,7 @@ def g_test(first: Sequence[int], second: Sequence[int]) -> GTest:
             rare = (rare[0] + one, rare[1] + two)
         else:
             columns.append((one, two))
-    if sum(rare) * smaller >= _EXPECTED or (columns and sum(rare)):
+    if sum(rare):
         columns.append(rare)
     dof = len(columns) - 1
     if dof < 1:

@@ -155,6 +155,18 @@ def test_search_finds_documents_that_hold_all_words(built: Project, words: tuple
         assert "a wrong answer" not in result.out
 
 
+def test_search_in_a_damaged_index_says_the_way_out(built: Project, tmp_path: Path) -> None:
+    """An index that is none is told with its path and the command that mends it, and `distill search` exits 2."""
+    project = built.copy(tmp_path / "project")
+    project.write("exports/index/playbooks.sqlite", "no index")
+
+    result = project.distill("search", "colour")
+
+    assert (result.code, "Traceback" in result.text) == (2, False)
+    assert result.err.startswith("exports/index/playbooks.sqlite: ")
+    assert "run doit index" in result.err
+
+
 def test_no_arguments_show_the_commands(built: Project) -> None:
     """Without arguments the commands are named; a usage error exits 2."""
     assert all(word in built.distill().text for word in ("run-all", "read", "runs", "search"))

@@ -37,6 +37,7 @@ ONE: dict[str, tuple[str, str]] = {
     "flag_for_number": ("judge_confidence = true\n" + NATIVE, "judge_confidence: found True, expected a number"),
     "negative": ("max_skipped = -1\n" + NATIVE, "max_skipped: found -1, expected zero or more"),
     "no_number": ("judge_confidence = nan\n" + NATIVE, "judge_confidence: found nan, expected zero or more"),
+    "percent": ("judge_confidence = 80\n" + NATIVE, "judge_confidence: found 80, expected a fraction of 1"),
     "whole_number": ("max_line_bytes = 1.5\n" + NATIVE, "max_line_bytes: found 1.5, expected a whole number"),
     "strings": ('human_reviewers = "human:*"\n' + NATIVE, "human_reviewers: found 'human:*', expected a list of strings"),
     "strings_inside": ("human_reviewers = [1]\n" + NATIVE, "human_reviewers: found [1], expected a list of strings"),
@@ -102,6 +103,19 @@ ONE: dict[str, tuple[str, str]] = {
     "field_group": (MAPPED + 'model = { group = "file" }\n', "sources[0].fields.model.group: file_pattern has no group 'file'"),
     "field_template": (MAPPED + 'model = { template = "{file}" }\n', "sources[0].fields.model.template: file_pattern has no group 'file'"),
     "field_pattern": (MAPPED + 'model = { path = "m", pattern = "(" }\n', "sources[0].fields.model.pattern: '(' is no regular expression"),
+    "field_pattern_of_path": (
+        MAPPED + 'model = { path = "m", pattern = "x" }\n',
+        "sources[0].fields.model.pattern: belongs to group, but path",
+    ),
+    "field_plus_of_path": (MAPPED + 'attempts = { path = "a", plus = 1 }\n', "sources[0].fields.attempts.plus: belongs to count, but path"),
+    "time_twice": (
+        MAPPED.replace("reader", 'created_at = "absent"\nreader') + 'created_at = { path = "t" }\n',
+        "sources[0].created_at: found 'absent', but fields.created_at says where it stands",
+    ),
+    "run_id_twice": (
+        MAPPED.replace("reader", 'run_id = "position"\nreader') + 'run_id = { path = "id" }\n',
+        "sources[0].run_id: found 'position', but fields.run_id says where it stands",
+    ),
     "tags": (MAPPED.replace("[sources.fields]", "tags = 1\n[sources.fields]"), "sources[0].tags: found 1, expected a table"),
     "tag": (MAPPED + "[sources.tags]\ntrial = 1\n", "sources[0].tags.trial: found 1, expected a table such as"),
     "signals": (
@@ -121,6 +135,12 @@ ONE: dict[str, tuple[str, str]] = {
     "signal_path": (SIGNAL + 'kind = "test"\npass = [1]\n', "sources[0].signals[0].path: is missing"),
     "signal_aspect": (SIGNAL + 'kind = "judge"\npath = "v"\npass = [1]\n', "sources[0].signals[0].aspect: is missing; only a judge"),
     "signal_bounds": (JUDGE + "pass = 0.8\n", "sources[0].signals[0]: pass and fail are two lists of raw values, or two numbers"),
+    "signal_reversed": (
+        JUDGE + "pass = 0.2\nfail = 0.8\n",
+        "sources[0].signals[0]: found pass = 0.2 below fail = 0.8, expected the higher number as pass",
+    ),
+    "signal_no_bound": (JUDGE + "pass = nan\nfail = 0.2\n", "sources[0].signals[0]: found pass = nan below fail = 0.2"),
+    "signal_between": (JUDGE + "pass = 0.8\nfail = 0.2\npartial = [0.5]\n", "sources[0].signals[0].partial: belongs to lists of raw"),
     "signal_silent": (JUDGE, "sources[0].signals[0]: says nothing"),
     "signal_by": (JUDGE + "pass = [1]\nby = 1\n", "sources[0].signals[0].by: found 1, expected a string"),
     "signal_confidence": (JUDGE + "pass = [1]\nconfidence = 0.9\n", "sources[0].signals[0].confidence: found 0.9, expected a string"),

@@ -118,6 +118,7 @@ LEAKS: dict[str, tuple[dict[str, Any], bool]] = {
     "in_system_message": ({"messages": chat(f"system: {GOLD}", "user: q")}, True),
     "in_first_user_message": ({"messages": chat(f"user: {GOLD}")}, True),
     "in_mapped_instruction_beside_messages": ({"instruction": GOLD, "messages": chat("user: q")}, True),
+    "in_a_user_message_joined_to_the_first": ({"messages": chat("user: q", f"user: {GOLD}", "assistant: a")}, True),
     "in_later_user_message": ({"messages": chat("user: q", "assistant: a", f"user: {GOLD}")}, False),
     "in_answer": ({"response": GOLD}, False),
     "part_of_it": ({"instruction": GOLD[:-1]}, False),

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from distill.config import Drift
@@ -10,7 +11,9 @@ from distill.drift import FIRST_RUN, PriorRun, ThisRun, build_drift
 from distill.jsonl import decode_document, encode_document
 from distill.schemas.drift_report import DriftReport
 from distill.schemas.stage_receipt import FileSet, StageReceipt, Stats, Validation
+from distill.shares import read_corpus
 from distill.stages import STAGES
+from tests.simulation import SHARES, Run, build_run, draw_file, shifted
 from tests.test_summary import all_receipts, file, files, receipt, summarise
 
 BIG = Stats(unit="run", considered=200, accepted=150, quarantined=50, reasons={"no_signal": 50})
@@ -170,7 +173,8 @@ def test_damaged_prior_run_warns() -> None:
 
     assert (found.severity, found.flags, found.stages) == ("warn", ["r0/summary.json: damaged"], [])
     assert (blind.severity, blind.flags) == ("ok", [])
-    assert all(stage.notes == ["other tool versions than in the prior run"] for stage in blind.stages)
+    unknown = "the prior run's receipt cannot be read, so its tool versions are not known"
+    assert all(stage.notes == [unknown] for stage in blind.stages)
     assert any(test.direction.startswith("not asked") for test in blind.tests)
 
 
@@ -181,3 +185,46 @@ def test_run_without_collect_names_no_vanished_partition() -> None:
     )
 
     assert report(all_receipts(collect=blocked)).flags == []
+
+
+def test_no_partition_left_is_named_and_a_collect_that_failed_names_none() -> None:
+    """A collect that finished without a file names every partition as vanished; one that failed says nothing about those unread."""
+    before = all_receipts(collect=receipt("collect", inputs=files(file("one/a"), file("one/b"))))
+    finished = receipt("collect", inputs=files())
+    failed = receipt("collect", decision="failed", inputs=files(file("one/a")), outputs=FileSet(), validation=Validation(passed=False))
+
+    assert only(report(all_receipts(collect=finished), before)) == [
+        "source vanished: one", "partition vanished: one/a", "partition vanished: one/b",
+    ]  # fmt: skip
+    assert only(report(all_receipts(collect=failed), before)) == []
+
+
+def two_days() -> tuple[Run, Run]:
+    """Return a run over 1,000 records and one with a day of 50 % rejections beside them."""
+    rng = np.random.default_rng(1)
+    old = {"one/a": draw_file(rng, "1", 1000, SHARES)}
+    return build_run("r0", old), build_run("r1", old | {"one/b": draw_file(rng, "1", 1000, shifted(0.5))})
+
+
+def test_moved_shares_are_flags_and_every_question_is_a_test() -> None:
+    """An alarm on shares is a flag with its severity; the questions without one are in the tests beside it."""
+    old, new = two_days()
+
+    found = build_drift(ThisRun(new.summary, new.receipts), prior_of(old.receipts), Drift())
+
+    shares = [test for test in found.tests if test.question.startswith("did the shares")]
+    assert found.severity == "alert"
+    assert [test.verdict for test in shares] == ["ok", "alert", "alert"]
+    assert sum("moved from" in flag for flag in found.flags) == 2
+    assert {test.n for test in shares} <= {1000, new.summary.stages[1].records_in - old.summary.stages[1].records_in}
+
+
+def test_a_prior_run_without_shares_gives_way_to_the_last_good_one() -> None:
+    """Where the prior run's receipts cannot be read the newest good run that can be is compared with instead, by its own id."""
+    old, new = two_days()
+    good = [read_corpus("lost", {}, {}), read_corpus("r0", {one.stage: one for one in old.receipts}, {})]
+
+    found = build_drift(ThisRun(new.summary, new.receipts), prior_of(old.receipts, run_id="r9", receipts={}, good=good), Drift())
+
+    assert found.severity == "alert"
+    assert {tuple(test.baseline_run_ids) for test in found.tests if test.question.startswith("did the shares")} == {("r0",)}

@@ -142,6 +142,18 @@ def test_equal_text_is_one_row() -> None:
     assert [row.id for row in rows_of(wrong, COMPLETIONS)] == ["a#0003"]
 
 
+@pytest.mark.parametrize(
+    ("allowed", "expected"), [(False, {"a": "failed_turns", "b": "accepted"}), (True, {"a": "accepted", "b": "duplicate_text"})]
+)
+def test_equal_text_of_which_one_has_wrong_turns(allowed: bool, expected: dict[str, str]) -> None:
+    """Where wrong turns keep a run out, its equal without them stands; where they do not, the smallest id does."""
+    right = [turn.removeprefix("!") for turn in TURNS]
+
+    outcomes = export(made_run("a", messages=chat(*TURNS)), made_run("b", messages=chat(*right)), allow_failed_turns=allowed)
+
+    assert fates(outcomes) == expected
+
+
 GOOD = b'{"task_id": "t", "created_at": "2026-01-01T00:00:00Z", "response": "x", "prompt": "p"}'
 
 
@@ -220,7 +232,7 @@ def test_damaged_compression_ends_the_file() -> None:
     first, end = read(line(GOOD), BadLine("unreadable_member", "crc"), line(GOOD, 3))
 
     assert (first.kind, end.kind, end.reason) == ("accepted", "skipped", "unreadable_member")
-    assert str(end.unit).startswith(f"src/a.jsonl:2@{len(GOOD)} ")
+    assert str(end.unit).startswith(f"src/a.jsonl:2@{len(GOOD) + 1} ")
 
 
 def test_one_reader_serves_all_logs_of_a_source() -> None:

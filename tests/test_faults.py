@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from distill.config_file import load_config
+from distill.plan import build_plan
+from distill.runner import Work, run_stage
+from distill.stages import stage_named
 from tests.harness import CONFIG, Project, outcome, sample_project
 
 LIMIT = 5_000_000  # above what the write-ahead log of the store grows to
@@ -207,3 +211,33 @@ def test_an_empty_log_gives_no_records(project: Project) -> None:
     assert project.doit().code == 0
 
     assert project.data_files()["data/evidence/2026/04/28/outcomes.jsonl"] == b""
+
+
+def test_a_log_that_grows_while_it_is_read_is_told(tmp_path: Path) -> None:
+    """SPEC 6: a log that only grows is read to its length at the start, and the receipt says so."""
+    project = Project(tmp_path / "project")
+    path = project.log("outcomes.jsonl", [outcome("run-early")])
+    config = load_config(project.folder, {})
+    length = path.stat().st_size
+    late = json.dumps(outcome("run-late", task_id="task-late")).encode() + b"\n"
+
+    def grow(count: int) -> None:
+        if path.stat().st_size == length:
+            path.write_bytes(path.read_bytes() + late)
+
+    done = run_stage(stage_named("collect"), Work(project.folder, build_plan(project.folder, config), config, progress=grow))
+
+    assert done.validation.warnings == ["outcomes/outcomes.jsonl: grew while it was read, and was read to its length at the start"]
+    assert [(file.bytes, file.record_count) for file in done.inputs.files] == [(length, 1)]
+
+
+def test_a_run_id_given_twice_is_told(project: Project) -> None:
+    """A run id from outside that was used before fails the run with the folder that is in the way, and without a traceback."""
+    env = {"DISTILL_RUN_ID": "given"}
+    runs = []
+    for text in ("first", "second"):
+        project.log("2026/05/01/outcomes.jsonl", [outcome("run-new", response=text)])
+        runs.append(project.doit(env=env))
+
+    assert [(run.code, "Traceback" in run.text) for run in runs] == [(0, False), (1, False)]
+    assert "reports/distillation/given: is there already; a run id is used once" in runs[1].text

@@ -45,6 +45,7 @@ BOTH_GOOD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "empty_run_id": ({"run_id": ""}, {"run_id": None}),
     "offset": ({"created_at": "2026-04-27T09:00:00+02:00"}, {"created_at": "2026-04-27T07:00:00Z"}),
     "figures": ({"cost_usd": 1, "latency_ms": 2.5, "tokens": {"input": 3}}, {"cost_usd": 1.0, "latency_ms": 2.5, "tokens": Tokens(input=3)}),
+    "unknown_tokens": ({"tokens": {"input": 3, "total": 4}}, {"tokens": Tokens(input=3)}),
     "context": ({"context": "Be quick.", "prompt": "Add.", "messages": None}, {"context": "Be quick.", "instruction": "Add."}),
     "messages_fill": ({"messages": [ASKED, CALL], "prompt": None, "response": None},
                       {"instruction": "Add.", "response": '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'}),
@@ -122,7 +123,7 @@ def test_bad_native_row_is_refused(read: Any, make: Any, case: tuple[dict[str, A
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"tests": {"passed": 2, "failed": 0}}, [("test", "pass")]),
+        ({"tests": {"passed": 2, "failed": 0, "skipped": 1}}, [("test", "pass")]),
         ({"tests": {"passed": 2, "failed": 1}, "ok": True}, [("test", "fail"), ("self", "pass")]),
         ({"tests": {"passed": 0, "failed": 0}, "ok": False}, [("test", "none"), ("self", "fail")]),
         ({"tests": None, "errors": ["Rate Limit exceeded", "TypeError"]}, [("infrastructure", "none")]),
@@ -323,6 +324,22 @@ def test_mapped_signal(spec: SignalSpec, record: dict[str, Any], expected: tuple
     for signal in signals:
         assert (signal.value, signal.where) == (record["v"], "v")
         assert (signal.by, signal.confidence) == (("7", 1) if "who" in record else (None, None))
+
+
+@pytest.mark.parametrize(
+    ("record", "counts"),
+    [({"q": "Add.", "a": "2"}, True), ({"q": "Add.", "a": " "}, False), ({"q": "Add."}, False), ({"q": "", "a": "2"}, False)],
+    ids=["both", "empty_output", "no_output", "empty_input"],
+)
+def test_judge_over_nothing_is_no_signal(record: dict[str, Any], counts: bool) -> None:
+    """SPEC 2: a judge over empty input or output is no signal; a test is one, and so is a judge in a log of verdicts alone."""
+    named = (("instruction", (F(path="q"),)), ("response", (F(path="a"),)))
+    test = S("test", "v", pass_=(0.8,), fail=(0.2,), threshold=True)
+
+    mapped, alone = read_mapped(record | {"v": 1}, fields=named, signals=(BOUNDS, test)), read_mapped({"v": 1}, signals=(BOUNDS,))
+
+    assert [signal.kind for signal in mapped.values["signals"]] == (["judge", "test"] if counts else ["test"])
+    assert [signal.kind for signal in alone.values["signals"]] == ["judge"]
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,13 @@ def test_run_is_kept_out(fields: dict[str, Any], kind: str, reason: str) -> None
 @pytest.mark.parametrize(
     ("runs", "reason"),
     [([made_run("a", run_id=None)], "missing_source_run_id"), ([made_run("a", "rejected", instruction=None)], "empty_instruction"),
-     ([made_run("a", "rejected", instruction=LEAK, reference=[LEAK]), made_run("b")], "answer_leak")],
-    ids=["no_run_id", "no_instruction", "leak"],
+     ([made_run("a", "rejected", instruction=LEAK, reference=[LEAK]), made_run("b")], "answer_leak"),
+     ([made_run("a", "review", lessons=["Ask first."])], "unsafe_category"),
+     ([made_run("a", "with_changes", lessons=["Ask first."])], "empty_response")],
+    ids=["no_run_id", "no_instruction", "leak", "unjudged", "no_correction"],
 )  # fmt: skip
 def test_playbook_is_kept_out(runs: list[Run], reason: str) -> None:
-    """A playbook without run ids or text, or of a group in which an answer leaked, is quarantined."""
+    """A playbook without run ids, text, judged runs or answers, or of a group in which an answer leaked, is quarantined for that."""
     (book,) = playbooks_of(*runs)
 
     outcomes = export(*runs)

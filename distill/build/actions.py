@@ -16,6 +16,7 @@ from distill.build.held import HELD
 from distill.build.lock import watch_parent
 from distill.build.project import current_project
 from distill.build.session import current_session
+from distill.errors import DistillError
 from distill.stages import STAGES, stage_named
 
 __all__ = ["clean_rest", "clean_stage", "run_stage_task", "summarise"]
@@ -32,6 +33,8 @@ def run_stage_task(name: str) -> Any:
         line = perform_stage(stage, project, session, start=start)
     except (OSError, sqlite3.Error) as err:
         return TaskFailed(f"{name}: {err}; the build's own folder .distill or data/held cannot be written")
+    except DistillError as err:
+        return TaskFailed(f"{name}: {err}")
     sys.stderr.write(f"{line}\n")
     return None
 
@@ -45,6 +48,8 @@ def summarise() -> Any:
         failure = publish_run(current_project(), current_session(), sys.stderr)
     except (OSError, sqlite3.Error) as err:
         return TaskFailed(f"summary: {err}; the reports or the build's own folder .distill cannot be written")
+    except DistillError as err:
+        return TaskFailed(f"summary: {err}")
     return TaskFailed(failure) if failure is not None else None
 
 

@@ -11,9 +11,9 @@ from distill.build.store import Store, Trace, open_store
 from distill.canonical import dump_canonical
 from distill.config import Config
 from distill.plan import Plan
-from distill.stages import STAGES, Stage, stage_named
+from distill.stages import Stage, stage_named
 
-__all__ = ["Decision", "Project", "decide", "find_forged", "is_stale"]
+__all__ = ["Decision", "Project", "decide", "find_forged", "is_stale", "stage_key"]
 
 
 class Project(NamedTuple):
@@ -38,7 +38,7 @@ class Decision(NamedTuple):
     run: bool
     """Whether its action must be called."""
     state: str
-    """execute, blocked, ignored or settled (nothing to do)."""
+    """execute, release (only the mark of a failure goes), blocked, ignored or settled (nothing to do)."""
     reason: str
     """Why, in one clause."""
 
@@ -145,8 +145,3 @@ def is_stale(stage: Stage, project: Project) -> bool:
     if trace is None or _changed_inside(stage, project, trace) is not None:
         return True
     return any(is_stale(stage_named(name), project) for name in stage.needs)
-
-
-def stages_reached(tasks: set[str]) -> tuple[str, ...]:
-    """Return the receipt names of the stages whose tasks are among `tasks`, in the order of the pipeline."""
-    return tuple(stage.name for stage in STAGES if stage.task in tasks)

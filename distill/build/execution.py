@@ -20,7 +20,7 @@ from distill.schemas.stage_receipt import FileSet, FileState, StageReceipt, Stat
 from distill.stages import Stage
 from distill.summary import stable_hash
 
-__all__ = ["perform_stage"]
+__all__ = ["git_of_run", "perform_stage"]
 
 
 class _Attempt(NamedTuple):
@@ -65,8 +65,8 @@ def _keep_forged(stage: Stage, project: Project, session: Session) -> list[str]:
     return forged
 
 
-def _git(project: Project, session: Session) -> Git:
-    """Return the state of the repository, asked once a run."""
+def git_of_run(project: Project, session: Session) -> Git:
+    """Return the state of the repository, asked once a run, so that its receipts agree."""
     cached = project.store.meta("git")
     if cached is not None and cached["run_id"] == session.run_id:
         return Git(cached["commit"], cached["dirty"])
@@ -76,7 +76,7 @@ def _git(project: Project, session: Session) -> Git:
 
 
 def _receipt(stage: Stage, project: Project, session: Session, **values: Any) -> StageReceipt:
-    git = _git(project, session)
+    git = git_of_run(project, session)
     identity = identity_of(stage, project.config, project.store)
     return StageReceipt(
         run_id=session.run_id, stage=stage.name, timestamp=now(), git_commit=git.commit, git_dirty=git.dirty, carried_from=None,
@@ -88,7 +88,7 @@ def _block(stage: Stage, project: Project, session: Session, reason: str) -> str
     """Write down that a stage cannot run; its old exports go where they mislead nobody if their inputs changed."""
     stale = is_stale(stage, project)
     errors = [
-        reason if reason == "ignored" else f"{reason}; repair that stage, then run doit again",
+        f"ignored; doit forget {stage.task} takes it back" if reason == "ignored" else f"{reason}; repair that stage, then run doit again",
         *_hold_stale(stage, project, session, stale=stale),
     ]
     receipt = _receipt(

@@ -16,7 +16,9 @@ from distill.schemas.stage_receipt import StageReceipt, check_books
 from distill.stages import STAGES
 from distill.summary import stable_hash
 
-__all__ = ["AddedRun", "complete_ledger", "read_receipt", "read_run", "read_runs", "rebuild_store", "run_facts", "runs_on_disk"]
+__all__ = [
+    "AddedRun", "complete_ledger", "read_receipt", "read_run", "read_runs", "rebuild_store", "refresh_runs", "run_facts", "runs_on_disk",
+]  # fmt: skip
 
 
 class AddedRun(NamedTuple):

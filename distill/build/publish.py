@@ -10,9 +10,10 @@ from typing import Any, TextIO
 import msgspec
 
 from distill.build.decision import Project
+from distill.build.execution import git_of_run
 from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts, runs_on_disk
 from distill.build.ledger import Ledger, append_lines, read_ledger, run_line, save_ledger, tamper_line
-from distill.build.session import Session, now, read_git
+from distill.build.session import Session, now
 from distill.build.verdict import adds_nothing, failure_of, newest_holding
 from distill.canonical import dump_sorted
 from distill.config import setting_values
@@ -76,7 +77,7 @@ def _receipt(stage: Stage, project: Project, session: Session) -> StageReceipt:
     receipt = decode_document(present.receipt, StageReceipt, place=f"the store's receipt of {stage.name}")
     if present.run_id == session.run_id:
         return receipt
-    git = read_git(project.folder)
+    git = git_of_run(project, session)
     added = {run_id for run_id, _ in store.runs()}
     if status is not None:
         decision, reason = receipt.decision, receipt.decision_reason
@@ -147,8 +148,8 @@ def _effective_config(project: Project) -> dict[str, Any]:
     names = ("max_skipped", "human_reviewers", "judge_confidence", "infrastructure_patterns", "max_line_bytes", "recorded_at")
     settings = setting_values(project.config, (*names, "sft", "preference", "playbooks", "min_rows", "drift", "sources"))
     settings["sources"] = [
-        table | {"run_id_scope": source.scope or "project", "optional": source.optional, "license": source.license, "terms": source.terms,
-                 "consent": source.consent, "uses": source.uses}
+        table | {"run_id_scope": "source" if source.scope else "project", "optional": source.optional, "license": source.license,
+                 "terms": source.terms, "consent": source.consent, "uses": source.uses}
         for table, source in zip(settings["sources"], project.config.sources, strict=True)
     ]  # fmt: skip
     return settings

@@ -108,6 +108,8 @@ def build_reader(source: Source, config: Config) -> Reader:
         for spec in source.signals
     ]
 
+    declared = {name for name, _ in fields}
+
     def read(record: dict[str, Any], position: Position) -> Reading:
         values: dict[str, Any] = {}
         for name, getters in fields:
@@ -116,7 +118,8 @@ def build_reader(source: Source, config: Config) -> Reader:
         conversation, warning = read_conversation(_messages(values), values.get("instruction"), values.get("response"))
         values |= conversation
         values["tags"] = {name: text for name, getter in tags if (text := _text(name, getter(record, position), ids=True)) is not None}
-        values["signals"] = [signal for spec in signals if (signal := _signal(spec, record)) is not None]
+        found_signals = [signal for spec in signals if (signal := _signal(spec, record)) is not None]
+        values["signals"] = [signal for signal in found_signals if signal.kind != "judge" or not _is_blank(values, declared)]
         if values.get("created_at") is not None:
             values["created_at"] = convert_time(values["created_at"], source)
         if source.run_id == "position":
@@ -126,6 +129,12 @@ def build_reader(source: Source, config: Config) -> Reader:
         return Reading(values, warning)
 
     return read
+
+
+def _is_blank(values: dict[str, Any], declared: set[str]) -> bool:
+    """Tell whether a judge had no input or no output to look at; a log that holds neither, only verdicts, says nothing of that."""
+    seen = [name for name in ("instruction", "response") if declared & {name, "messages"}]
+    return any(not (values[name] or "").strip() for name in seen)
 
 
 def _messages(values: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from distill.formats.reading import Reading, convert_time, first_user_text
 from distill.jsonl import BadLine, decode_line
 from distill.schemas.evidence import Message, Signal, Tokens, ToolCall
 
-__all__ = ["NativeRow", "RawMessage", "build_messages", "common_values", "find_infrastructure", "read_conversation"]
+__all__ = ["Count", "NativeRow", "RawMessage", "build_messages", "common_values", "find_infrastructure", "read_conversation"]
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -56,6 +56,15 @@ class RawMessage(msgspec.Struct):
     """True where the log calls the turn wrong."""
 
 
+class RawTokens(msgspec.Struct):
+    """Tokens as a log counts them; unknown fields are accepted."""
+
+    input: Count | None = None
+    """Tokens read."""
+    output: Count | None = None
+    """Tokens written."""
+
+
 class NativeRow(msgspec.Struct, kw_only=True):
     """Fields both native logs have."""
 
@@ -83,7 +92,7 @@ class NativeRow(msgspec.Struct, kw_only=True):
     """US dollars."""
     latency_ms: float | None = None
     """Milliseconds."""
-    tokens: Tokens | None = None
+    tokens: RawTokens | None = None
     """Tokens read and written."""
 
 
@@ -98,7 +107,7 @@ def common_values(row: NativeRow, source: Source) -> Reading:
     values = {
         "run_id": row.run_id or None, "task_id": row.task_id, "created_at": convert_time(row.created_at, source), "model": row.model,
         "provider": row.provider, "role": row.role, "context": row.context, "cost_usd": row.cost_usd, "latency_ms": row.latency_ms,
-        "tokens": row.tokens,
+        "tokens": None if row.tokens is None else Tokens(input=row.tokens.input, output=row.tokens.output),
     }  # fmt: skip
     messages = build_messages(row.messages)
     conversation, warning = read_conversation(messages, row.prompt, row.response)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from distill.config import Config, Source
 from distill.formats.native import Count, NativeRow, common_values, find_infrastructure
 from distill.formats.reading import Position, Reader, Reading, convert_row
@@ -9,6 +11,15 @@ from distill.jsonl import BadLine
 from distill.schemas.evidence import Checks, Signal, Verdict
 
 __all__ = ["OutcomesRow", "build_reader"]
+
+
+class RawChecks(msgspec.Struct):
+    """Executed checks as a log counts them; unknown fields are accepted."""
+
+    passed: Count
+    """Checks that passed."""
+    failed: Count
+    """Checks that failed."""
 
 
 class OutcomesRow(NativeRow, kw_only=True):
@@ -20,7 +31,7 @@ class OutcomesRow(NativeRow, kw_only=True):
     """Errors it met."""
     attempts: Count | None = None
     """On which attempt it ended."""
-    tests: Checks | None = None
+    tests: RawChecks | None = None
     """Executed checks."""
 
 
@@ -42,9 +53,9 @@ def build_reader(source: Source, config: Config) -> Reader:
 def _signals(row: OutcomesRow) -> list[Signal]:
     signals: list[Signal] = []
     if row.tests is not None:
-        ran = row.tests.passed + row.tests.failed
-        verdict: Verdict = "none" if not ran else "fail" if row.tests.failed else "pass"
-        signals.append(Signal(kind="test", verdict=verdict, checks=row.tests, where="tests"))
+        checks = Checks(passed=row.tests.passed, failed=row.tests.failed)
+        verdict: Verdict = "fail" if checks.failed else "pass" if checks.passed else "none"
+        signals.append(Signal(kind="test", verdict=verdict, checks=checks, where="tests"))
     if row.ok is not None:
         signals.append(Signal(kind="self", verdict="pass" if row.ok else "fail", value=row.ok, where="ok"))
     return signals

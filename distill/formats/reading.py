@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from distill.config import Config, Source
+from distill.config import Source
 from distill.jsonl import BadLine
 from distill.schemas.evidence import EvidenceRecord, Message
 from distill.times import BadTime, parse_time
@@ -44,13 +44,6 @@ class Reader(Protocol):
 
     def __call__(self, record: dict[str, Any], position: Position, /) -> Reading:
         """Understand one record."""
-
-
-class BuildReader(Protocol):
-    """What a format module offers as `build_reader`: compile once, read many."""
-
-    def __call__(self, source: Source, config: Config, /) -> Reader:
-        """Compile the reader of one source."""
 
 
 def convert_row(record: dict[str, Any], kind: type[T]) -> T:

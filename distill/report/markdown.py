@@ -105,7 +105,7 @@ def _drift(drift: DriftReport) -> str:
     short = sum(test.direction.startswith("insufficient_sample") for test in drift.tests)
     asked = f"{len(drift.tests)} questions were asked" if drift.tests else ""
     if short:
-        asked += f"; {short} of them have too few new records to be answered (`insufficient_sample`)"
+        asked += f"; {short} of them have too few records on one side to be answered (`insufficient_sample`)"
     return "\n".join(
         [f"## Drift: {drift.severity}", "", against, "", *flags, *(["", f"{asked}; all figures are in drift.json."] if asked else [])]
     )

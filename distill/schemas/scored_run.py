@@ -39,7 +39,7 @@ class ScoredRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     category: Category
     """What may become of it."""
     score: Share
-    """0..1, by the deciding reason, from the table in `distill.rules`."""
+    """0..1, by the deciding reason, from the table in `distill.scores`."""
     reasons: Annotated[list[str], msgspec.Meta(min_length=1)]
     """Every rule that fired; the first decides."""
     sub_scores: SubScores

@@ -1,7 +1,7 @@
 """StageReceipt v1: what one stage read, wrote and decided (SPEC 6).
 
 Law: `considered = accepted + rejected + quarantined + skipped + filtered`, and `reasons` names every quarantined,
-skipped and filtered unit; a receipt that breaks it cannot be built (`check_books`).
+skipped and filtered unit; a receipt that breaks it is neither written nor read (`check_books`).
 """
 
 from typing import Annotated, Literal
@@ -99,7 +99,7 @@ class StageReceipt(_Document, frozen=True, kw_only=True):
     git_dirty: bool | None
     """Whether tracked files differ from HEAD."""
     code_hash: Tagged
-    """The stage's module and the modules of distill it imports."""
+    """The stage's module, the modules of distill it imports, what all stages run through, and for exports the firewall."""
     config_hash: Tagged
     """The settings it reads."""
     tool_versions: dict[str, str]

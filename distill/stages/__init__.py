@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from distill.plan import DECISIONS, RESOLUTION, FileRef, Plan
 
-__all__ = ["STAGES", "Stage", "stage_named"]
+__all__ = ["COMPLETIONS", "INDEX", "PLAYBOOKS", "PREFERENCE", "QUARANTINE", "RAG", "SFT", "STAGES", "Stage", "stage_named"]
 
 Files = tuple[str, ...]
 

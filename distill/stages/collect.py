@@ -38,10 +38,10 @@ def run(logs: Iterable[tuple[RawLog, Iterable[RawLine | BadLine]]], config: Conf
 def _read_log(log: RawLog, lines: Iterable[RawLine | BadLine], read: Reader, config: Config) -> Iterator[Outcome]:
     target = f"{EVIDENCE}/{log.partition}"
     groups = dict(log.groups)
-    last = RawLine(0, 0, b"", ended=True, length=0, hash=None)
+    last = RawLine(0, 0, b"", ended=False, length=0, hash=None)
     for line in lines:
         if isinstance(line, BadLine):
-            end = RawLine(last.number + 1, last.offset + last.length, b"", ended=True, length=0, hash=None)
+            end = RawLine(last.number + 1, last.offset + last.length + last.ended, b"", ended=True, length=0, hash=None)
             yield _skip(log, end, line)
             return
         last = line

@@ -11,7 +11,7 @@ from distill.outcome import Kind, Outcome, Row
 from distill.runs import Run, admits
 from distill.schemas.export_rows import PreferenceRow
 from distill.stages import PREFERENCE, QUARANTINE
-from distill.stages.export_common import chat, find_defect, leave_out, run_turns
+from distill.stages.export_common import chat, find_defect, leave_out, resolution_reason, run_turns
 
 __all__ = ["Pair", "choose_pairs", "find_split", "run"]
 
@@ -57,8 +57,9 @@ def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
 
 
 def _keep_out(one: Run, turns: list[Turn], config: Config) -> tuple[Kind, str] | None:
-    if one.excluded is not None:
-        return ("quarantined" if one.excluded in {"conflicting_verdicts", "run_id_reused"} else "filtered"), one.excluded
+    resolved = resolution_reason(one)
+    if resolved is not None:
+        return resolved
     judged = one.category == "rejected" and one.reasons[0] != "errors_unjudged" and not one.infrastructure
     if not judged and not admits(one, config.sft.include):
         return "filtered", "neither_side"

@@ -56,8 +56,11 @@ def _run_outcome(one: Run) -> Outcome:
 
 
 def _defect_of(playbook: Playbook, leaking: set[str]) -> str | None:
+    counts = playbook.counts
+    if counts["needs_human_review"] == sum(counts.values()):
+        return "unsafe_category"
     if not playbook.source_run_ids and not playbook.failed_run_ids:
-        return "missing_source_run_id"
+        return "missing_source_run_id" if playbook.steps or counts["rejected"] else "empty_response"
     if not playbook.when.strip():
         return "empty_instruction"
     return "answer_leak" if leaking.intersection(playbook.evidence_ids) else None

@@ -26,7 +26,8 @@ def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
             yield leave_out("export-sft", one, *out, target=_QUARANTINE)
             continue
         key = text_key(turns) or b""
-        rank = (any(turn.failed for turn in turns), one.evidence.id)  # a run without wrong turns stands before one with some
+        kept_out = any(turn.failed for turn in turns) and not config.sft.allow_failed_turns
+        rank = (kept_out, one.evidence.id)  # a run that may stand whole stands before one that may not
         smallest[key] = min(rank, smallest.get(key, rank))
         waiting.append((one, key))
     for one, key in waiting:

@@ -13,7 +13,7 @@ from distill.schemas.scored_run import CATEGORIES
 from distill.stages import PLAYBOOKS
 from distill.stages.export_common import run_turns
 
-__all__ = ["build_playbook", "run"]
+__all__ = ["build_playbook", "make_title", "run"]
 
 _TITLE = 80
 

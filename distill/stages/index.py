@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distill.canonical import dump_canonical
+from distill.errors import InputError
 from distill.hashing import aggregate_hash, hash_bytes
 from distill.outcome import Outcome, Row
 from distill.schemas.export_rows import RagRow
@@ -116,7 +117,11 @@ class Hit(NamedTuple):
 
 
 def search_index(path: Path, words: str, *, limit: int) -> list[Hit]:
-    """Return the best documents that hold all the words, best first."""
+    """Return the best documents that hold all the words, best first.
+
+    Raises:
+        InputError: the file is no index of ours.
+    """
     if not words.strip():
         return []
     query = " ".join('"' + word.replace('"', '""') + '"' for word in words.split())
@@ -128,5 +133,7 @@ def search_index(path: Path, words: str, *, limit: int) -> list[Hit]:
             (query, limit),
         )
         return [Hit(*row) for row in found]
+    except sqlite3.DatabaseError as err:
+        raise InputError(f"{INDEX}: {err}, expected the index doit wrote; run doit index") from err
     finally:
         base.close()

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+_ROOT = Path(__file__).parents[2]
 _BARE = """
 GRAPH = [("collect", ["a"], ["b"]), ("score", ["b"], ["c"]), ("extract_playbooks", ["b", "c"], ["d"]), ("export_rag", ["b", "c", "d"], ["e"]),
          ("export_sft", ["b", "c"], ["f"]), ("export_preference", ["b", "c"], ["g"]), ("index", ["e"], ["h"]),
