@@ -194,6 +194,9 @@ def _setting(check: _Check, place: str, value: Any, default: Any) -> Any:
 
 def _from_environment(check: _Check, drift: Drift, environ: dict[str, str]) -> Drift:
     values = drift._asdict()
+    known = tuple(f"DISTILL_DRIFT_{key.upper()}" for key in values)
+    for name in sorted(name for name in environ if name.startswith("DISTILL_DRIFT_") and name not in known):
+        check.say(name, f"unknown key of the environment{_nearest(name, known)}")
     for key, present in values.items():
         name = f"DISTILL_DRIFT_{key.upper()}"
         text = environ.get(name)

@@ -19,7 +19,7 @@ from distill.plan import TEMPORARY
 
 __all__ = ["HashedFile", "TargetFile", "read_log", "sync_folder", "write_whole"]
 
-_STEP = 1 << 14
+_STEP = 1 << 10  # of packed bytes at a time: a hostile frame unpacks to 32 MB at most from them
 
 
 class HashedFile(io.RawIOBase):

@@ -48,7 +48,7 @@ class Facts(NamedTuple):
     confidence_missing: bool
     """A judge on the outcome decided without saying how sure it is."""
     weak_accept: bool
-    """A judge accepted weakly, or with changes."""
+    """A judge on the outcome accepted weakly, or with changes."""
     no_checks: bool
     """A test ran no check."""
     self_claim: bool
@@ -138,7 +138,7 @@ def build_facts(signals: Sequence[Signal], *, errors: bool, attempts: int | None
         escalated=any(s.verdict == "escalate" for s in judges),
         ambiguous=any(s.aspect == "ambiguous" for s in signals),
         confidence_missing=any(s.verdict in {"pass", "fail"} and s.confidence is None for s in outcome),
-        weak_accept=any(s.verdict in {"pass", "with_changes", "partial"} for s in judges),
+        weak_accept=any(s.verdict in {"pass", "with_changes", "partial"} for s in outcome),
         no_checks=any(s.kind == "test" and s.checks is not None and s.checks.passed + s.checks.failed == 0 for s in signals),
         self_claim=any(s.kind == "self" and s.verdict != "none" for s in signals),
     )

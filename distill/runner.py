@@ -9,6 +9,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -348,7 +349,9 @@ def _corpus(work: Work, verdicts: Verdicts, *, texts: bool) -> Iterator[tuple[Ev
     for evidence, scored in zip(work.plan.evidence, work.plan.scored, strict=True):
         left = _rows(work, FileRef(evidence, evidence), EvidenceRecord)
         right = _rows(work, FileRef(scored, scored), ScoredRun)
-        for record, row in zip(left, right, strict=True):
+        for record, row in zip_longest(left, right):
+            if record is None or row is None:
+                raise IntegrityError(f"{scored}: has not as many lines as {evidence}; run doit score")
             if record.id != row.evidence_id:
                 raise IntegrityError(f"{scored}: holds {row.evidence_id!r} where {evidence} holds {record.id!r}; run doit score")
             scope = scopes.get(record.source, record.source)

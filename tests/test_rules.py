@@ -73,6 +73,7 @@ CASES: dict[str, tuple[Sequence[Signal], str, list[str]]] = {
     "veto_alone": ([judge("fail", 0.99, "style")], REVIEW, ["weak_reject"]),
     "weak_reject_before_weak_accept": ([judge("pass", 0.5), judge("fail", 0.5)], REVIEW, ["weak_reject"]),
     "weak_accept": ([judge("pass", 0.5)], REVIEW, ["weak_accept"]),
+    "another_aspect_accepts_nothing": ([judge("pass", 0.99, aspect="style")], REVIEW, ["no_signal"]),
     "judge_accepts_with_changes": ([judge("with_changes", 0.99)], REVIEW, ["weak_accept"]),
     "no_checks_ran": ([TESTS["unchecked"], OK], REVIEW, ["no_checks_ran"]),
     "self_claim_only": ([OK], REVIEW, ["self_claim_only"]),
@@ -189,7 +190,7 @@ def oracle(run: Sequence[Signal], *, errors: bool, attempts: int | None) -> str:
         ("ambiguous_verdict", AMBIGUOUS in run),
         ("judge_confidence_missing", any(s.aspect == "outcome" and s.confidence is None and s.verdict in {"pass", "fail"} for s in judges)),
         ("weak_reject", any_fail),
-        ("weak_accept", any(s.verdict in {"pass", "with_changes", "partial"} for s in judges)),
+        ("weak_accept", any(s.aspect == "outcome" and s.verdict in {"pass", "with_changes", "partial"} for s in judges)),
         ("no_checks_ran", TESTS["unchecked"] in run),
         ("self_claim_only", OK in run or NOT_OK in run),
     ]

@@ -47,16 +47,16 @@ def _read_log(log: RawLog, lines: Iterable[RawLine | BadLine], read: Reader, con
         last = line
         try:
             record = _decode(line, config)
+        except BadLine as bad:
+            if not line.ended and line.hash is None and bad.reason != "duplicate_key":
+                told = f"pending: {log.file.recorded}:{line.number} is not finished yet"
+                yield Outcome("accepted", None, file=log.partition, warning=told)
+                return
+            yield _skip(log, line, bad)
+            continue
+        try:
             reading = read(record, Position(log.file.recorded, line.number, groups))
         except BadLine as bad:
-            if not line.ended and bad.reason in {"truncated", "not_json", "invalid_utf8"}:
-                yield Outcome(
-                    "accepted",
-                    None,
-                    file=log.partition,
-                    warning=f"pending: {log.file.recorded}:{line.number} is not finished yet",
-                )
-                return
             yield _skip(log, line, bad)
             continue
         evidence = _build(log, line, groups, reading.values, config)

@@ -40,16 +40,11 @@ def _run_outcome(one: Run) -> Outcome:
     if defect is not None:
         return leave_out("export-rag", one, "quarantined", defect, target=_QUARANTINE)
     evidence, asked, answer = one.evidence, user_text(one.evidence), turns[-1].content
-    tags = {
-        "task": evidence.task_id,
-        "model": evidence.model,
-        "category": one.category,
-        "source": evidence.source,
-        **evidence.tags,
-    }
+    own = {"task": evidence.task_id, "model": evidence.model, "category": one.category, "source": evidence.source}
+    tags = [f"{key}={value}" for named in (own, evidence.tags) for key, value in named.items() if value]
     row = RagRow(
         id=evidence.id, kind="run", title=make_title(asked), content=f"{asked}\n\n{answer}",
-        tags=sorted(f"{key}={value}" for key, value in tags.items() if value), source_run_ids=[evidence.run_id or ""], failed_run_ids=[],
+        tags=sorted(set(tags)), source_run_ids=[evidence.run_id or ""], failed_run_ids=[],
         success_score=one.score, embedding_text=f"{asked}\n\n{answer}", provenance=str(evidence.provenance),
     )  # fmt: skip
     return Outcome("accepted", evidence.id, rows=(Row(RAG, row.id, row),))
@@ -77,10 +72,11 @@ def _playbook_outcome(playbook: Playbook, leaking: set[str]) -> Outcome:
     steps = "\n".join(statement.text for statement in playbook.steps)
     runs = sum(playbook.counts.values())
     passed = playbook.counts["accepted"] + playbook.counts["partially_accepted"]
+    share = passed / runs if playbook.kind == "playbook" else 0.0
     tags = [f"group={playbook.group}", *(f"model={model}" for model in playbook.models)]
     rag = RagRow(
         id=playbook.id, kind=playbook.kind, title=playbook.title, content=render_playbook(playbook), tags=sorted(tags),
-        source_run_ids=playbook.source_run_ids, failed_run_ids=playbook.failed_run_ids, success_score=passed / runs,
+        source_run_ids=playbook.source_run_ids, failed_run_ids=playbook.failed_run_ids, success_score=share,
         embedding_text="\n\n".join(part for part in (playbook.when, steps) if part), provenance=playbook.provenance,
     )  # fmt: skip
     return Outcome("accepted", playbook.id, rows=(Row(RAG, rag.id, rag),))
