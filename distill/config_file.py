@@ -7,6 +7,7 @@ right name where a name is unknown.
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +26,7 @@ EVIDENCE_FIELDS = MappingProxyType({
 })  # fmt: skip
 """Evidence fields a mapping may fill, and what kind of value each takes."""
 
+Parse = Callable[[str], dict[str, Any]]
 _READERS = ("jsonl",)
 _KINDS = ("human", "test", "judge", "self")
 _CHOICES = {
@@ -76,8 +78,8 @@ def _nearest(name: str, known: tuple[str, ...]) -> str:
     return f"; did you mean {close[0]!r}" if close else f"; known: {', '.join(known)}"
 
 
-def load_config(project: Path, environ: dict[str, str] | None = None) -> Config:
-    """Read `distill.toml`, or `[tool.distill]` of `pyproject.toml`, below `project`.
+def load_config(project: Path, environ: dict[str, str] | None = None, *, parse: Parse = tomllib.loads) -> Config:
+    """Read `distill.toml`, or `[tool.distill]` of `pyproject.toml`, below `project`; `parse` may remember a text it has seen.
 
     Raises:
         ConfigError: neither exists, or something in it is wrong; all problems at once.
@@ -88,7 +90,7 @@ def load_config(project: Path, environ: dict[str, str] | None = None) -> Config:
     path = own if own.exists() else shared
     if path.exists():
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
+            data = parse(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
             raise ConfigError([f"{path.name}: {err}"]) from err
         table = data if path is own else data.get("tool", {}).get("distill")

@@ -27,14 +27,22 @@ _MORE_TOOLS = {"collect": ("jmespath", "zstandard")}
 
 def identity_of(stage: Stage, config: Config, store: Store) -> dict[str, Any]:
     """Return code_hash, config_hash and tool_versions of a stage."""
-    from distill.hashing import hash_parts, tagged  # noqa: PLC0415 -- loaded once, small
-
-    settings = dump_canonical(setting_values(config, stage.settings))
     return {
         "code_hash": _code_hashes(store)[stage.name],
-        "config_hash": tagged(hash_parts((stage.name, settings))),
+        "config_hash": _config_hash(stage.name, dump_canonical(setting_values(config, stage.settings)), store),
         "tool_versions": _tool_versions(stage.name, store),
     }
+
+
+def _config_hash(stage: str, settings: str, store: Store) -> str:
+    """Return the hash of the settings a stage reads; of the same text it is remembered, so that a no-op hashes nothing."""
+    known = store.meta(f"settings of {stage}")
+    if known is None or known[0] != settings:
+        from distill.hashing import hash_parts, tagged  # noqa: PLC0415 -- not on a no-op
+
+        known = [settings, tagged(hash_parts((stage, settings)))]
+        store.save_meta(f"settings of {stage}", known)
+    return str(known[1])
 
 
 def _tool_versions(stage: str, store: Store) -> dict[str, str]:
@@ -111,14 +119,22 @@ def _imports_of(modules: list[str]) -> dict[str, Path]:
         if name in found or path is None:
             continue
         found[name] = path
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        if name == "distill.formats":
-            waiting += [f"distill.formats.{file.stem}" for file in sorted((_PACKAGE / "formats").glob("*.py"))]
+        waiting += _imported_by(name, path)
     return found
+
+
+@cache
+def _imported_by(name: str, path: Path) -> tuple[str, ...]:
+    """Return what one module imports, anywhere in it; the table of formats imports every format."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    if name == "distill.formats":
+        names += [f"distill.formats.{file.stem}" for file in sorted((_PACKAGE / "formats").glob("*.py"))]
+    return tuple(names)
 
 
 def _module_path(name: str) -> Path | None:

@@ -1,19 +1,42 @@
 """The project this process builds, and doit's question whether a task is up to date."""
 
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from distill.build.decision import Decision, Project, decide
 from distill.build.session import reached_tasks
+from distill.build.store import open_store
 from distill.config import Config
+from distill.config_file import load_config
 from distill.errors import ConfigError
 from distill.plan import Plan, build_plan
 from distill.stages import stage_named
 
-__all__ = ["UpToDate", "check_paths", "current_project", "set_project"]
+__all__ = ["UpToDate", "check_paths", "current_project", "load_settings", "set_project"]
 
 _PROJECTS: dict[str, Project] = {}
 _SETTLED: set[str] = set()
+
+
+def load_settings(folder: Path) -> Config:
+    """Return the settings of a project; a text of TOML that was parsed before is not parsed again.
+
+    Raises:
+        ConfigError: something in them is wrong.
+    """
+
+    def parse(text: str) -> dict[str, Any]:
+        store = open_store(folder)
+        known = store.meta("toml")
+        if known is None or known["text"] != text:
+            known = {"text": text, "data": tomllib.loads(text)}
+            with suppress(TypeError):  # a time in another tool's table has no place in JSON
+                store.save_meta("toml", known)
+        return dict(known["data"])
+
+    return load_config(folder, parse=parse)
 
 
 def set_project(folder: Path, config: Config, plan: Plan) -> Project:
@@ -33,9 +56,7 @@ def current_project() -> Project:
     """Return the project below the working folder; a spawned child loads it again."""
     folder = Path.cwd()
     if str(folder) not in _PROJECTS:
-        from distill.config_file import load_config  # noqa: PLC0415 -- loaded by dodo.py otherwise
-
-        config = load_config(folder)
+        config = load_settings(folder)
         return set_project(folder, config, build_plan(folder, config))
     return _PROJECTS[str(folder)]
 

@@ -16,8 +16,7 @@ from distill.build.actions import clean_rest, clean_stage, run_stage_task, summa
 from distill.build.backend import Backend, Checker
 from distill.build.decision import Project
 from distill.build.lock import take_lock
-from distill.build.project import UpToDate, check_paths, set_project
-from distill.config_file import load_config
+from distill.build.project import UpToDate, check_paths, load_settings, set_project
 from distill.errors import ConfigError, LockedError
 from distill.plan import TEMPORARY, build_plan
 from distill.stages import STAGES
@@ -52,6 +51,11 @@ _LOCKING = frozenset({"run", "clean", "forget", "ignore", "resetdep"})
 
 def task_pipeline() -> Iterator[dict[str, Any]]:
     """Yield a task per stage and the summary."""
+    yield from _tasks(_load())  # doit tokenises the source of this function at every start: keep it short
+
+
+def _load() -> Project:
+    """Load the project, or say what keeps it from being built and exit."""
     folder = Path.cwd()
     command = _find_command()
     try:
@@ -59,15 +63,19 @@ def task_pipeline() -> Iterator[dict[str, Any]]:
         _check_guard(command)
         if command is not None and command.name in _LOCKING:
             take_lock(folder)
-        config = load_config(folder)
-        plan = build_plan(folder, config)
-        project = set_project(folder, config, plan)
+        config = load_settings(folder)
+        project = set_project(folder, config, build_plan(folder, config))
         check_paths(project)
         if command is not None and command.name == "run":
             _sweep(project)
     except (ConfigError, LockedError) as err:
         sys.stderr.write(f"{err}\n")
         raise SystemExit(2) from err
+    return project
+
+
+def _tasks(project: Project) -> Iterator[dict[str, Any]]:
+    plan = project.plan
     for stage in STAGES:
         yield {
             "basename": stage.task,
