@@ -295,7 +295,7 @@ def _fields(check: _Check, place: str, table: Any, groups: tuple[str, ...]) -> t
         return ()
     check.keys(place, table, tuple(EVIDENCE_FIELDS))
     found: list[tuple[str, tuple[FieldSpec, ...]]] = []
-    for name, value in table.items():
+    for name, value in sorted(table.items()):  # the order in which a person wrote them means nothing
         specs = value if isinstance(value, list) else [value]
         if isinstance(value, list) and EVIDENCE_FIELDS.get(name) != "list":
             check.say(f"{place}.{name}", "several places are given, but only a list field can take them")

@@ -371,3 +371,17 @@ def test_other_projects_of_the_environment_keep_doits_own_behaviour(tmp_path: Pa
 
     assert (tmp_path / "out").read_text() == "hello\n"
     assert not (tmp_path / ".distill").exists()
+
+
+def test_the_order_of_keys_in_the_config_means_nothing(tmp_path: Path) -> None:
+    """Settings that are only written in another order run nothing again."""
+    mapped = '[[sources]]\nname = "m"\nroot = "logs"\nglob = "m*.jsonl"\nreader = "jsonl"\n[sources.fields]\n'
+    fields = ['task_id = { path = "t" }', 'response = { path = "r" }', 'instruction = { path = "q" }']
+    project = Project(tmp_path / "project", config=CONFIG + mapped + "\n".join(fields) + "\n")
+    project.log("outcomes.jsonl", [outcome("run-1")])
+    project.log("m.jsonl", [{"t": "1", "q": "Name a colour.", "r": "green"}])
+    assert project.doit().code == 0
+
+    project.write("distill.toml", CONFIG + mapped + "\n".join(reversed(fields)) + "\n")
+
+    assert project.doit().executed == []
