@@ -201,6 +201,7 @@ def _fail(attempt: _Attempt, work: Work, err: Exception, key: str) -> str:
     stage, project, session, reason, start = attempt
     by_data = isinstance(err, ContaminationError)
     text = str(err) if isinstance(err, DistillError | OSError) else f"{type(err).__name__}: {err}"
+    text = text.replace(f"{project.folder}/", "")  # a receipt says the same wherever the project lies
     errors = [f"firewall: {text}" for text in err.violations] if isinstance(err, ContaminationError) else [text]
     errors += _hold_stale(stage, project, session, stale=is_stale(stage, project))
     read: list[FileState] = list(work.inputs.values())
