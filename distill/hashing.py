@@ -30,12 +30,11 @@ def hash_bytes(data: bytes) -> str:
 
 def hash_parts(parts: Iterable[str | bytes | None], *, prefix: bytes = b"") -> bytes:
     """Return the 32-byte blake3 of several parts, each preceded by its length (law 1)."""
-    hasher = blake3(prefix)
+    pieces = [prefix]
     for part in parts:
         data = part.encode() if isinstance(part, str) else part or b""
-        hasher.update(len(data).to_bytes(8, "little"))
-        hasher.update(data)
-    return hasher.digest()
+        pieces += (len(data).to_bytes(8, "little"), data)
+    return blake3(b"".join(pieces)).digest()
 
 
 def row_id(*parts: str | bytes | None) -> str:

@@ -239,7 +239,7 @@ def _depth(raw: bytes) -> int:
 def _repeated_key(raw: bytes) -> str | None:
     """Return a key that stands twice in one object; rows whose keys are all different are cleared at once."""
     keys = [token for token, colon in _STRINGS.findall(raw) if colon]
-    if len(set(keys)) == len(keys) and not any(b"\\" in key for key in keys):
+    if len(set(keys)) == len(keys) and b"\\" not in b"".join(keys):
         return None
     return _walk_keys(raw)
 

@@ -21,7 +21,7 @@ from distill.errors import ContaminationError, IntegrityError
 from distill.files import HashedFile, TargetFile, read_log, sync_folder
 from distill.firewall import ROW_TYPES, Verdicts, check_rows
 from distill.hashing import aggregate_hash, hash_file
-from distill.jsonl import BadLine, RawLine, decode_document, encode_row, read_lines
+from distill.jsonl import BadLine, RawLine, decode_document, encode_row
 from distill.outcome import Outcome
 from distill.plan import EVIDENCE, RESOLUTION, SCORED, FileRef, Plan, RawLog
 from distill.runs import Run, assemble_runs
@@ -31,6 +31,8 @@ from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.schemas.stage_receipt import FileSet, FileState, Stats, Validation
 from distill.stages import INDEX, PLAYBOOKS, RAG, Stage
 from distill.validation import validate_stage
+
+_CHUNK = 1 << 17
 
 __all__ = ["Finished", "Work", "file_set", "read_outcomes", "run_stage"]
 
@@ -313,10 +315,15 @@ def _logs(work: Work) -> Iterator[tuple[RawLog, Iterator[RawLine | BadLine]]]:
 def _lines(work: Work, ref: FileRef) -> Iterator[bytes]:
     """Yield the lines of one of our own files."""
     file = _open(work, ref)
-    records = 0
-    for line in read_lines(file, max_line_bytes=1 << 40):  # type: ignore[arg-type]
+    records, rest = 0, b""
+    while chunk := file.read(_CHUNK):
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop()
+        records += len(lines)
+        yield from lines
+    if rest:
         records += 1
-        yield line.raw
+        yield rest
     _finish(work, file, ref, records)
 
 

@@ -25,6 +25,8 @@ def parse_time(text: str, zone: str | None) -> str:
     if match is None:
         raise BadTime(f"found {text!r}, expected a time such as '2026-04-27T09:14:03Z'")
     *numbers, fraction, offset = match.groups()
+    if offset == "Z" and fraction is None and _is_whole(numbers):
+        return f"{text[:10]}T{text[11:19]}Z"
     if offset is None and zone is None:
         raise BadTime(f"found {text!r} without zone, expected 'Z' or an offset; or set timezone for the source")
     micro = int((fraction or "0")[:6].ljust(6, "0"))
@@ -35,6 +37,12 @@ def parse_time(text: str, zone: str | None) -> str:
         raise BadTime(f"found {text!r}, an impossible time: {err}") from err
     tail = f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else ""
     return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}{tail}Z"
+
+
+def _is_whole(numbers: list[str]) -> bool:
+    """Tell whether the numbers name a time that exists; most logs write theirs in UTC and whole seconds."""
+    year, month, day, hour, minute, second = map(int, numbers)
+    return 0 < month < 13 and 0 < day < 29 and hour < 24 and minute < 60 and second < 60 and year > 0
 
 
 @lru_cache(maxsize=64)

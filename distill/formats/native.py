@@ -12,7 +12,16 @@ from distill.formats.reading import Reading, convert_time, first_user_text
 from distill.jsonl import BadLine, decode_line
 from distill.schemas.evidence import Message, Signal, Tokens, ToolCall
 
-__all__ = ["Count", "NativeRow", "RawMessage", "build_messages", "common_values", "find_infrastructure", "read_conversation"]
+__all__ = [
+    "Count",
+    "NativeRow",
+    "RawMessage",
+    "build_messages",
+    "common_values",
+    "compile_patterns",
+    "find_infrastructure",
+    "read_conversation",
+]
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -156,9 +165,13 @@ def _call(call: RawCall, turn: int) -> ToolCall:
     return ToolCall(id=call.id, name=name, arguments=arguments)
 
 
-def find_infrastructure(errors: list[str], config: Config) -> tuple[list[Signal], list[str]]:
+def compile_patterns(config: Config) -> list[re.Pattern[str]]:
+    """Return the patterns of errors that are infrastructure."""
+    return [re.compile(pattern, re.IGNORECASE) for pattern in config.infrastructure_patterns]
+
+
+def find_infrastructure(errors: list[str], patterns: list[re.Pattern[str]]) -> tuple[list[Signal], list[str]]:
     """Split errors into infrastructure signals and errors of the run itself."""
-    patterns = [re.compile(pattern, re.IGNORECASE) for pattern in config.infrastructure_patterns]
     signals: list[Signal] = []
     own: list[str] = []
     for i, error in enumerate(errors):

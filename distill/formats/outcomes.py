@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from distill.config import Config, Source
-from distill.formats.native import Count, NativeRow, common_values, find_infrastructure
+from distill.formats.native import Count, NativeRow, common_values, compile_patterns, find_infrastructure
 from distill.formats.reading import Position, Reader, Reading, convert_row
 from distill.jsonl import BadLine
 from distill.schemas.evidence import Checks, Signal, Verdict
@@ -37,13 +37,14 @@ class OutcomesRow(NativeRow, kw_only=True):
 
 def build_reader(source: Source, config: Config) -> Reader:
     """Return the reader of one source."""
+    patterns = compile_patterns(config)
 
     def read(record: dict[str, Any], position: Position) -> Reading:
         row = convert_row(record, OutcomesRow)
         if row.response is None and row.messages is None:
             raise BadLine("missing_field", "neither response nor messages is there, expected one of them")
         values, warning = common_values(row, source)
-        infrastructure, errors = find_infrastructure(row.errors or [], config)
+        infrastructure, errors = find_infrastructure(row.errors or [], patterns)
         values |= {"errors": errors, "attempts": row.attempts, "signals": [*_signals(row), *infrastructure]}
         return Reading(values, warning)
 
