@@ -10,7 +10,7 @@ from distill.canonical import dump_sorted
 from distill.hashing import hash_parts
 from distill.schemas.evidence import EvidenceRecord, Message
 
-__all__ = ["Turn", "build_turns", "has_leak", "normalise", "render_messages", "text_key", "user_text"]
+__all__ = ["Turn", "build_turns", "has_leak", "normalise", "plain_key", "render_messages", "text_key", "user_text"]
 
 LEAK_LENGTH = 20
 
@@ -97,7 +97,12 @@ def text_key(turns: list[Turn]) -> bytes | None:
     """Return what equal texts share, or None where there is no answer (SPEC 4, "Equal text")."""
     if not turns:
         return None
-    return hash_parts([part for turn in turns for part in (turn.role, normalise(turn.content))])
+    return plain_key([(turn.role, normalise(turn.content)) for turn in turns])
+
+
+def plain_key(plain: list[tuple[str, str]]) -> bytes:
+    """Return the key of turns whose white space is one already, as (role, text)."""
+    return hash_parts([part for turn in plain for part in turn])
 
 
 def has_leak(record: EvidenceRecord) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from distill.config import Config, Preference
-from distill.conversation import Turn, normalise, text_key
+from distill.conversation import Turn, normalise, plain_key
 from distill.hashing import row_id
 from distill.outcome import Kind, Outcome, Row
 from distill.runs import Run, admits
@@ -23,6 +23,7 @@ class _Side(NamedTuple):
     run: Run
     turns: list[Turn]
     key: bytes
+    plain: list[tuple[str, str]]
     chosen: bool
 
     @property
@@ -42,7 +43,7 @@ class Pair(NamedTuple):
 
 
 def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
-    """Yield one outcome per scored row, then one per pair."""
+    """Yield one outcome per scored row; a pair comes with the outcome of its chosen run."""
     tasks: dict[tuple[str, str], list[_Side]] = defaultdict(list)
     for one in runs:
         turns = run_turns(one)
@@ -50,7 +51,8 @@ def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
         if out is not None:
             yield leave_out("export-preference", one, *out, target=_QUARANTINE)
             continue
-        side = _Side(one, turns, text_key(turns) or b"", admits(one, config.sft.include))
+        plain = [(turn.role, normalise(turn.content)) for turn in turns]
+        side = _Side(one, turns, plain_key(plain), plain, admits(one, config.sft.include))
         tasks[one.scope, one.evidence.task_id or ""].append(side)
     for task in sorted(tasks):
         yield from _pair_task(sorted(tasks[task], key=lambda side: side.id), config.preference)
@@ -115,8 +117,7 @@ def find_split(chosen: _Side, rejected: _Side, settings: Preference) -> Pair | s
         return None
     if chosen.run.evidence.run_id == rejected.run.evidence.run_id or chosen.key == rejected.key:
         return None
-    ours = [(turn.role, normalise(turn.content)) for turn in chosen.turns]
-    theirs = [(turn.role, normalise(turn.content)) for turn in rejected.turns]
+    ours, theirs = chosen.plain, rejected.plain
     split = 0
     while split < min(len(ours), len(theirs)) and ours[split] == theirs[split]:
         split += 1
