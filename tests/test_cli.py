@@ -8,14 +8,6 @@ import pytest
 from tests.harness import STAGE_NAMES, Project, sample_project
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that was built once; tests that change it work on copies."""
-    project = sample_project(tmp_path_factory.mktemp("built") / "project")
-    assert project.doit().code == 0
-    return project
-
-
 def test_run_all_is_doit(tmp_path: Path) -> None:
     """`distill run-all` builds as `doit` does, also where no doit.cfg names our command, and is a no-op the second time."""
     project = sample_project(tmp_path / "project")

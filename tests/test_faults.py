@@ -14,26 +14,12 @@ from distill.config_file import load_config
 from distill.plan import build_plan
 from distill.runner import Work, run_stage
 from distill.stages import stage_named
-from tests.harness import CONFIG, Project, outcome, sample_project
+from tests.harness import CONFIG, Project, outcome
 
 LIMIT = 5_000_000  # above what the write-ahead log of the store grows to
 SFT = "exports/sft/instruction_response.jsonl"
 LOG = "logs/2026/04/28/outcomes.jsonl"
 LINES = b"".join(json.dumps(outcome(f"packed-{number}", task_id=f"task-{number}")).encode() + b"\n" for number in range(400))
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that was built once; tests work on copies."""
-    project = sample_project(tmp_path_factory.mktemp("built") / "project")
-    assert project.doit().code == 0
-    return project
-
-
-@pytest.fixture
-def project(built: Project, tmp_path: Path) -> Project:
-    """A copy of the built project."""
-    return built.copy(tmp_path / "project")
 
 
 def doit_on_full_disk(project: Project, *words: str, limit: int = LIMIT) -> "subprocess.CompletedProcess[str]":

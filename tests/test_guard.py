@@ -34,14 +34,6 @@ def change(path):
 """
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that was built once; tests work on copies."""
-    project = sample_project(tmp_path_factory.mktemp("built") / "project")
-    assert project.doit().code == 0
-    return project
-
-
 @pytest.fixture
 def project(built: Project, tmp_path: Path) -> Project:
     """A copy of the built project, known to the store as it lies there."""

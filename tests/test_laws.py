@@ -27,20 +27,6 @@ SLOW = "def planted(*records):\n    open('started', 'w').close()\n    time.sleep
 RAISING = "def planted(*records):\n    raise RuntimeError('the roof is open')\n    yield\n"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that was built once; tests work on copies."""
-    project = sample_project(tmp_path_factory.mktemp("built") / "project")
-    assert project.doit().code == 0
-    return project
-
-
-@pytest.fixture
-def project(built: Project, tmp_path: Path) -> Project:
-    """A copy of the built project."""
-    return built.copy(tmp_path / "project")
-
-
 def tasks_of(project: Project) -> dict[str, tuple[list[str], list[str]]]:
     """Return doit's file_dep and targets of every task of a stage."""
     done = subprocess.run(

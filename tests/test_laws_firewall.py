@@ -1,7 +1,5 @@
 """SPEC 7, law 6, on whole builds: a leak planted in a stage or in a finished export never stays in an export."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.harness import STAGE_NAMES, Project, outcome, sample_project
@@ -67,12 +65,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.log("2026/04/29/outcomes.jsonl", [outcome("run-9", task_id="task-9", prompt="Count to nine.", tests=None)])
     assert project.doit().code == 0
     return project
-
-
-@pytest.fixture
-def project(built: Project, tmp_path: Path) -> Project:
-    """A copy of the built project."""
-    return built.copy(tmp_path / "project")
 
 
 def add_a_run(project: Project) -> None:

@@ -16,25 +16,11 @@ from distill.schemas.drift_report import DriftReport
 from distill.schemas.ledger import LedgerLine
 from distill.schemas.run_summary import RunSummary
 from distill.schemas.stage_receipt import StageReceipt
-from tests.harness import CONFIG, STAGE_NAMES, Project, many_outcomes, outcome, sample_project
+from tests.harness import CONFIG, STAGE_NAMES, Project, many_outcomes, outcome
 
 REPORTS = "reports/distillation"
 LOG = "logs/2026/04/28/outcomes.jsonl"
 SFT = "exports/sft/instruction_response.jsonl"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that was built once; tests work on copies."""
-    project = sample_project(tmp_path_factory.mktemp("built") / "project")
-    assert project.doit().code == 0
-    return project
-
-
-@pytest.fixture
-def project(built: Project, tmp_path: Path) -> Project:
-    """A copy of the built project."""
-    return built.copy(tmp_path / "project")
 
 
 def change(project: Project, word: str = "time") -> None:

@@ -10,23 +10,9 @@ import pytest
 
 from distill.build.store import RACY_NS, Store, open_store
 from distill.hashing import hash_bytes
-from tests.harness import Project, sample_project
+from tests.harness import Project
 
 SFT = "exports/sft/instruction_response.jsonl"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that was built once; tests work on copies."""
-    project = sample_project(tmp_path_factory.mktemp("built") / "project")
-    assert project.doit().code == 0
-    return project
-
-
-@pytest.fixture
-def project(built: Project, tmp_path: Path) -> Project:
-    """A copy of the built project."""
-    return built.copy(tmp_path / "project")
 
 
 def test_a_deleted_store_executes_nothing(project: Project) -> None:

@@ -11,7 +11,10 @@ from pathlib import Path
 
 FILES = 8
 ATTEMPTS = 6
-_WORDS = ["parse", "render", "merge", "index", "token", "stream", "buffer", "branch", "commit", "deploy", "query", "schema", "worker", "retry", "cache", "queue", "shard", "metric", "alert", "policy", "router", "socket", "cursor", "lambda", "vector", "kernel", "thread", "socket", "column", "record", "bucket", "digest", "signal"]
+_WORDS = (
+    "parse render merge index token stream buffer branch commit deploy query schema worker retry cache queue shard metric alert policy "
+    "router socket cursor lambda vector kernel thread column record bucket digest signal"
+).split()
 
 
 def _words(rng: random.Random, count: int) -> str:
