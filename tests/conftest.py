@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.harness import Project, sample_project
+
+settings.register_profile("quiet", deadline=None, derandomize=True)  # a slow machine is no failure; a failure repeats
+settings.load_profile("quiet")
 
 
 @pytest.fixture(scope="session")
