@@ -1,7 +1,7 @@
 """The benchmark suite: the same work by distill and by other tools, in turn on one machine.
 
 `python -m tests.benchmarks [ROWS] [ROUNDS]` writes the table into reports/benchmarks.md. Every tool's counts are compared before
-anything is timed. Peers that are not installed are left out and named (`pip install polars duckdb`).
+a time is written down. Peers that are not installed are left out and named (`pip install polars duckdb`).
 """
 
 import importlib.util
