@@ -203,6 +203,10 @@ class Config(NamedTuple):
     """Fewest rows per export."""
     drift: Drift = Drift()
     """Drift."""
+    engine: str = "processes"
+    """inline or processes; DISTILL_ENGINE overrides it. It changes no byte."""
+    workers: int = 0
+    """Processes; 0 means one a core. DISTILL_WORKERS overrides it."""
     recorded_at: str | None = None
     """`--recorded-at` or DISTILL_RECORDED_AT; else each row's own time."""
     path: str = "pyproject.toml"
@@ -214,12 +218,14 @@ class Config(NamedTuple):
 
 
 def setting_values(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the settings a stage reads, as plain values; `scopes` stands for the scope of every source."""
+    """Return the settings a stage reads, as plain values; `scopes` and `positional` stand for what runs of a source are told apart by."""
     values: dict[str, Any] = {}
     known = config._fields
     for name in names:
         if name == "scopes":
             values[name] = {source.name: source.scope for source in config.sources}
+        elif name == "positional":
+            values[name] = sorted(source.name for source in config.sources if source.run_id == "position")
         elif name == "sources":
             values[name] = [_plain_source(source) for source in config.sources]
         elif name in known:

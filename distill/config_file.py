@@ -31,7 +31,7 @@ _READERS = ("jsonl",)
 _KINDS = ("human", "test", "judge", "self")
 _CHOICES = {
     "created_at": ("absent",), "run_id": ("position",), "run_id_scope": ("source", "project"), "pair_scope": ("any", "same_model"),
-    "fail_on": ("alert", "warn", "never"), "reader": _READERS,
+    "fail_on": ("alert", "warn", "never"), "reader": _READERS, "engine": ("inline", "processes"),
 }  # fmt: skip
 _INCLUDE = ("accepted", "retried", "with_changes", "partial_reward")
 _USES = ("rag", "sft", "preference", "publish")
@@ -129,11 +129,28 @@ def build_config(table: dict[str, Any], *, path: str, environ: dict[str, str]) -
             values[name] = _strings(check, name, table[name])
     for pattern in values.get("infrastructure_patterns", ()):
         check.regex("infrastructure_patterns", pattern)
+    values |= _engine(check, table, environ)
     values["sources"] = _sources(check, table.get("sources", []))
     values["recorded_at"] = _recorded_at(check, environ.get("DISTILL_RECORDED_AT"))
     if check.problems:
         raise ConfigError(check.problems)
     return Config(path=path, **values)
+
+
+def _engine(check: _Check, table: dict[str, Any], environ: dict[str, str]) -> dict[str, Any]:
+    """Return where units are worked on; the environment speaks before the file."""
+    values: dict[str, Any] = {}
+    place, name = ("DISTILL_ENGINE", environ["DISTILL_ENGINE"]) if environ.get("DISTILL_ENGINE") else ("engine", table.get("engine"))
+    if name is not None:
+        check.choice(place, name, _CHOICES["engine"])
+        values["engine"] = name
+    place, workers = "workers", table.get("workers")
+    if environ.get("DISTILL_WORKERS"):
+        place, text = "DISTILL_WORKERS", environ["DISTILL_WORKERS"]
+        workers = int(text) if text.isascii() and text.isdigit() else text
+    if workers is not None and _number(check, place, workers, whole=True):
+        values["workers"] = workers
+    return values
 
 
 def _recorded_at(check: _Check, text: str | None) -> str | None:

@@ -7,10 +7,10 @@ when their turns up to the last answer are equal with white space made one.
 from typing import NamedTuple
 
 from distill.canonical import dump_sorted
-from distill.hashing import hash_parts
+from distill.hashing import hash_bytes, hash_parts
 from distill.schemas.evidence import EvidenceRecord, Message
 
-__all__ = ["Turn", "build_turns", "has_leak", "normalise", "plain_key", "render_messages", "text_key", "user_text"]
+__all__ = ["Turn", "answer_key", "build_turns", "has_leak", "normalise", "plain_key", "render_messages", "text_key", "user_text"]
 
 LEAK_LENGTH = 20
 
@@ -27,7 +27,9 @@ class Turn(NamedTuple):
 
 
 def normalise(text: str) -> str:
-    """Return the text with runs of white space made one and its ends cut."""
+    """Return the text with runs of white space made one and its ends cut; a text that is so already costs next to nothing."""
+    if text.isprintable() and text.isascii() and "  " not in text and text[:1] != " " and text[-1:] != " ":
+        return text  # of ASCII, only the space is printable and white
     return " ".join(text.split())
 
 
@@ -103,6 +105,12 @@ def text_key(turns: list[Turn]) -> bytes | None:
 def plain_key(plain: list[tuple[str, str]]) -> bytes:
     """Return the key of turns whose white space is one already, as (role, text)."""
     return hash_parts([part for turn in plain for part in turn])
+
+
+def answer_key(record: EvidenceRecord) -> str:
+    """Return what equal answers share; empty where there is none."""
+    answer = normalise(record.response or "")
+    return hash_bytes(answer.encode())[:32] if answer else ""
 
 
 def has_leak(record: EvidenceRecord) -> bool:

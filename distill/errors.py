@@ -6,7 +6,7 @@ an exception. Fields hold what a caller or a test needs, so that nobody parses a
 
 from collections.abc import Sequence
 
-__all__ = ["ConfigError", "ContaminationError", "DistillError", "InputError", "IntegrityError", "LockedError", "SchemaError"]
+__all__ = ["ConfigError", "ContaminationError", "DistillError", "InputError", "IntegrityError", "LockedError", "SchemaError", "WorkerError"]
 
 
 class DistillError(Exception):
@@ -20,6 +20,10 @@ class ConfigError(DistillError):
         """Keep all `problems`, so that one run of the command shows them together."""
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        """Travel between processes with every problem."""
+        return type(self), (self.problems,)
 
 
 class LockedError(DistillError):
@@ -43,6 +47,14 @@ class ContaminationError(DistillError):
         more = len(self.violations) - 10
         tail = f"\nand {more} more" if more > 0 else ""
         super().__init__("\n".join(self.violations[:10]) + tail)
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        """Travel between processes with every violation."""
+        return type(self), (self.violations,)
+
+
+class WorkerError(DistillError):
+    """A worker died again and again on one unit; the message names unit, file and byte range."""
 
 
 class SchemaError(DistillError):

@@ -17,7 +17,7 @@ from distill.hashing import FileHasher, hash_file
 from distill.jsonl import BadLine, RawLine, read_lines
 from distill.plan import TEMPORARY
 
-__all__ = ["HashedFile", "TargetFile", "read_log", "sync_folder", "write_whole"]
+__all__ = ["HashedFile", "TargetFile", "read_log", "read_packed", "sync_folder", "write_whole"]
 
 _STEP = 1 << 10  # of packed bytes at a time: a hostile frame unpacks to 32 MB at most from them
 
@@ -114,26 +114,24 @@ class _Zstd(io.RawIOBase):
         return data
 
 
-def _unpacked(file: HashedFile) -> BinaryIO:
-    if file.path.suffix == ".gz":
-        return cast("BinaryIO", _Gzip(fileobj=file, mode="rb"))
-    if file.path.suffix == ".zst":
-        return cast("BinaryIO", _Zstd(cast("BinaryIO", file)))
-    return cast("BinaryIO", file)
+def read_packed(file: BinaryIO, path: str, *, max_line_bytes: int) -> Iterator[RawLine | BadLine]:
+    """Yield the lines of a log packed with gzip or zstandard; where it is damaged, a BadLine ends them."""
+    import zstandard  # noqa: PLC0415 -- only where a log is packed
+
+    unpacked = _Gzip(fileobj=file, mode="rb") if path.endswith(".gz") else _Zstd(file)
+    try:
+        yield from read_lines(cast("BinaryIO", unpacked), max_line_bytes=max_line_bytes)
+    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as err:
+        yield BadLine("unreadable_member", f"the packed data is damaged: {err}; what came before is kept")
 
 
 def read_log(file: HashedFile, *, max_line_bytes: int) -> Iterator[RawLine | BadLine]:
     """Yield the lines of a raw log; where a packed one is damaged, a BadLine ends them."""
-    unpacked = _unpacked(file)
-    if unpacked is cast("BinaryIO", file):
-        yield from read_lines(unpacked, max_line_bytes=max_line_bytes)
-        return
-    import zstandard  # noqa: PLC0415 -- only where a log is packed
-
-    try:
-        yield from read_lines(unpacked, max_line_bytes=max_line_bytes)
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as err:
-        yield BadLine("unreadable_member", f"the packed data is damaged: {err}; what came before is kept")
+    plain = cast("BinaryIO", file)
+    packed = file.path.suffix in {".gz", ".zst"}
+    if packed:
+        return read_packed(plain, file.path.name, max_line_bytes=max_line_bytes)
+    return read_lines(plain, max_line_bytes=max_line_bytes)
 
 
 class TargetFile:
@@ -157,6 +155,15 @@ class TargetFile:
             raise self._named(err) from err
         self.hasher.update(line)
         self.records += 1
+
+    def write_block(self, data: bytes, records: int) -> None:
+        """Add whole lines."""
+        try:
+            self._file.write(data)
+        except OSError as err:
+            raise self._named(err) from err
+        self.hasher.update(data)
+        self.records += records
 
     def _named(self, err: OSError) -> OSError:
         """Return the error with the path, which a failed write does not know."""

@@ -19,7 +19,7 @@ from distill.schemas.evidence import EvidenceRecord
 from distill.schemas.export_rows import PreferenceRow, PromptCompletionRow, RagRow, SftRow
 from distill.schemas.scored_run import Category, ResolutionRow, ScoredRun
 
-__all__ = ["CHECKS", "ROW_TYPES", "Check", "Verdicts", "check_rows"]
+__all__ = ["CHECKS", "ROW_TYPES", "Check", "Verdicts", "check_rows", "split_places"]
 
 ROW_TYPES: dict[str, type[msgspec.Struct]] = {
     "exports/rag/playbooks.jsonl": RagRow,
@@ -32,6 +32,11 @@ ROW_TYPES: dict[str, type[msgspec.Struct]] = {
 _GONE = frozenset({"same_run", "superseded_by_review", "conflicting_verdicts", "run_id_reused"})
 _SHORT = 20
 _PLACES = re.compile(r"(?<=[0-9a-f]{64}); ")  # a file name may hold a semicolon
+
+
+def split_places(provenance: str) -> list[str]:
+    """Return the places a row comes from."""
+    return _PLACES.split(provenance)
 
 
 class Verdicts:
@@ -87,7 +92,7 @@ class Verdicts:
 
     def sources(self, provenance: str) -> list[str]:
         """Return the evidence ids behind the provenance of a row; of places that no log has, none."""
-        return [self.at[place] for place in _PLACES.split(provenance) if place in self.at]
+        return [self.at[place] for place in split_places(provenance) if place in self.at]
 
     def same_run(self, identity: str) -> set[str]:
         """Return every evidence id of the run an evidence id belongs to."""

@@ -6,16 +6,15 @@ after the firewall, each by one rename; an exception leaves the old targets as t
 """
 
 import os
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from distill import engine
 from distill.config import Config
 from distill.errors import ContaminationError, IntegrityError
 from distill.files import HashedFile, TargetFile, read_log, sync_folder
@@ -30,6 +29,9 @@ from distill.schemas.export_rows import Playbook, RagRow
 from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.schemas.stage_receipt import FileSet, FileState, Stats, Validation
 from distill.stages import INDEX, PLAYBOOKS, RAG, Stage
+from distill.units.outputs import Outputs
+from distill.units.space import check_space
+from distill.units.workshop import Workshop
 from distill.validation import validate_stage
 
 _CHUNK = 1 << 17
@@ -53,6 +55,10 @@ class Work:
     """Told the bytes read."""
     before_publish: Callable[[list[FileState]], None] = lambda files: None
     """Told the targets before they take their places, so that a kill in between is no forgery."""
+    identity: str = ""
+    """Code, settings and tools of the stage; parts of another identity are not taken over."""
+    always: bool = False
+    """Whether nothing is taken over."""
     gone: tuple[str, ...] = ()
     """Partitions of the prior run that are no longer there."""
     leaked: str = "data/held/leaked"
@@ -93,19 +99,37 @@ def run_stage(stage: Stage, work: Work) -> Finished:
     Raises:
         ContaminationError: the firewall spoke; the files lie in `leaked`.
         InputError, OSError: the world is not as it must be; the old targets are as they were.
+        WorkerError: a worker died again and again on one unit.
     """
-    outputs = Outputs(work.project, stage.outputs(work.plan))
-    books = Books(stage)
-    verdicts = Verdicts(include=work.config.sft.include)
+    shop = Workshop(stage, work)
     try:
-        for outcome in read_outcomes(stage, work, verdicts):
-            books.count(outcome)
-            if outcome.unit is None and outcome.file is not None:
-                work.pending.add(outcome.file)
-            for row in outcome.rows:
-                outputs.add(row.target, row.key, row.value)
-        written = outputs.close()
-        _check_outputs(outputs, verdicts, work)
+        done = _run(stage, work, shop)
+    except BaseException:
+        shop.close(good=False)
+        raise
+    shop.close(good=True)
+    return done
+
+
+def _run(stage: Stage, work: Work, shop: Workshop) -> Finished:
+    check_space(stage, work)
+    outputs = Outputs(work.project, stage.outputs(work.plan), shop=shop)
+    books = shop.books
+    try:
+        if stage.units is not None:
+            module, name = stage.units.split(":")
+            check = getattr(import_module(module), name)(shop, outputs)
+            shop.check_inputs()
+            written = outputs.close()
+            _check_units(stage, outputs, check, work)
+        else:
+            verdicts = Verdicts(include=work.config.sft.include)
+            for outcome in read_outcomes(stage, work, verdicts):
+                books.count(outcome)
+                for row in outcome.rows:
+                    outputs.add(row.target, row.key, row.value)
+            written = outputs.close()
+            _check_outputs(outputs, verdicts, work)
         sync_folder(work.project)
         work.before_publish(written)
         outputs.publish()
@@ -117,106 +141,21 @@ def run_stage(stage: Stage, work: Work) -> Finished:
         books.warnings["reviews/decisions.jsonl is reserved for reviews and not read yet"] += 1
     books.warnings.update(f"{path}: grew while it was read, and was read to its length at the start" for path in work.grown)
     books.warnings.update(f"partition vanished since the prior run: {partition}" for partition in work.gone)
-    stats = books.close()
+    stats = books.close(stage.unit)
     validation = validate_stage(stage, work.config, stats, warnings=books.warnings, written=written)
     return Finished(inputs=file_set(list(work.inputs.values())), outputs=file_set(written), stats=stats, validation=validation)
 
 
-class Books:
-    """Counts outcomes; every unit once."""
-
-    def __init__(self, stage: Stage) -> None:
-        """Start at nothing."""
-        self._stage = stage
-        self._kinds: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
-        self._by_file: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.warnings: Counter[str] = Counter()
-
-    def count(self, outcome: Outcome) -> None:
-        """Count one outcome; one without unit only brings rows or a warning."""
-        if outcome.warning is not None:
-            self.warnings[outcome.warning] += 1
-        if outcome.unit is None:
-            return
-        self._kinds[outcome.kind] += 1
-        if outcome.kind in {"quarantined", "skipped", "filtered"}:
-            self._reasons[outcome.reason or "unnamed"] += 1
-        if self._stage.by_file and outcome.file is not None:
-            names = {outcome.kind, outcome.category, outcome.reason} - {None}
-            self._by_file[outcome.file].update(str(name) for name in names)
-
-    def close(self) -> Stats:
-        """Return the books."""
-        by_file = {path: dict(sorted(counts.items())) for path, counts in sorted(self._by_file.items())}
-        return Stats(
-            unit=self._stage.unit, considered=self._kinds.total(), reasons=dict(sorted(self._reasons.items())), by_file=by_file,
-            **{kind: self._kinds[kind] for kind in ("accepted", "rejected", "quarantined", "skipped", "filtered")},
-        )  # fmt: skip
-
-
-class Outputs:
-    """The targets of one stage, in temporary files until they are published."""
-
-    def __init__(self, project: Path, paths: tuple[str, ...]) -> None:
-        """Open every target, so that an empty one appears too."""
-        self._keyed: defaultdict[str, list[tuple[Any, bytes]]] = defaultdict(list)
-        self._index: list[RagRow] = []
-        self.files: dict[str, TargetFile] = {}
-        try:
-            for path in paths:
-                self.files[path] = TargetFile(project, path)
-        except BaseException:
-            self.discard()
-            raise
-
-    def add(self, path: str, key: Any, value: msgspec.Struct) -> None:
-        """Add one row; rows with a key are sorted by it at the end."""
-        if path == INDEX and isinstance(value, RagRow):
-            self._index.append(value)
-        elif key is None:
-            self.files[path].write(encode_row(value))
-        else:
-            self._keyed[path].append((key, encode_row(value)))
-
-    def close(self) -> list[FileState]:
-        """Write what was waiting and return the state of every target."""
-        for path, rows in self._keyed.items():
-            for _, line in sorted(rows):
-                self.files[path].write(line)
-        self._keyed.clear()
-        for file in self.files.values():
-            file.close()
-        if INDEX in self.files:
-            self._write_index(self.files[INDEX])
-        return [
-            FileState(
-                path=path,
-                blake3=file.hasher.blake3,
-                sha256=file.hasher.sha256,
-                bytes=file.hasher.bytes,
-                record_count=file.records,
-            )
-            for path, file in sorted(self.files.items())
-        ]
-
-    def _write_index(self, file: TargetFile) -> None:
-        from distill.stages.index import write_index  # noqa: PLC0415 -- SQLite only where it is needed
-
-        file.temporary.unlink()
-        write_index(file.temporary, sorted(self._index, key=lambda row: row.id))
-        file.hasher = hash_file(file.temporary, sha256=True)
-        file.records = len(self._index)
-
-    def publish(self) -> None:
-        """Put every target in its place."""
-        for file in self.files.values():
-            file.publish()
-
-    def discard(self) -> None:
-        """Take every temporary file away."""
-        for file in self.files.values():
-            file.discard()
+def _check_units(stage: Stage, outputs: Outputs, check: Callable[[], list[str]] | None, work: Work) -> None:
+    """Let the fast reading speak; where it found something, the reference reads the whole and says what."""
+    found = check() if check is not None else []
+    if not found:
+        return
+    verdicts = Verdicts(include=work.config.sft.include)
+    for _ in _runs(Work(work.project, work.plan, work.config), verdicts, texts=False):
+        pass
+    _check_outputs(outputs, verdicts, work)
+    raise ContaminationError(found)
 
 
 def _check_outputs(outputs: Outputs, verdicts: Verdicts, work: Work) -> None:
@@ -265,17 +204,18 @@ def _delete_strangers(stage: Stage, work: Work) -> None:
 
 def read_outcomes(stage: Stage, work: Work, verdicts: Verdicts) -> Iterator[Outcome]:
     """Yield the outcomes of a stage over its present inputs; the fate of every unit can be looked up so (law 3)."""
+    run: Callable[..., Iterator[Outcome]] = import_module(stage.module).run
     if stage.name == "collect":
-        return engine.run_inline(stage.module, _logs(work), work.config)
+        return run(_logs(work), work.config)
     if stage.name == "score":
-        return engine.run_inline(stage.module, _evidence(work), work.config)
+        return run(_evidence(work), work.config)
     if stage.name == "index":
-        return engine.run_inline(stage.module, _rows(work, stage.inputs(work.plan)[0], RagRow))
+        return run(_rows(work, stage.inputs(work.plan)[0], RagRow))
     runs = _runs(work, verdicts, texts=stage.name == "export-rag")
     if stage.name == "export-rag":
         playbooks = _rows(work, FileRef(PLAYBOOKS, PLAYBOOKS), Playbook)
-        return engine.run_inline(stage.module, runs, playbooks, work.config)
-    return engine.run_inline(stage.module, runs, work.config)
+        return run(runs, playbooks, work.config)
+    return run(runs, work.config)
 
 
 def _open(work: Work, ref: FileRef) -> HashedFile:

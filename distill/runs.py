@@ -13,7 +13,7 @@ from distill.schemas.evidence import EvidenceRecord
 from distill.schemas.scored_run import Category, ResolutionRow, ScoredRun
 from distill.scores import SCORES
 
-__all__ = ["EXCLUDED", "Run", "admits", "assemble_runs", "human_order"]
+__all__ = ["EXCLUDED", "Run", "admits", "assemble_runs", "build_run", "human_order", "pool_run"]
 
 EXCLUDED = ("duplicate", "same_run", "superseded_by_review", "conflicting_verdicts", "run_id_reused")
 """Kinds of the resolution that keep a row out of every export, in the order of SPEC 6."""
@@ -86,7 +86,7 @@ def assemble_runs(
     pooled: dict[str, list[EvidenceRecord]] = defaultdict(list)
     waiting: list[Run] = []
     for evidence, scored in rows:
-        run = _build_run(evidence, scored, found.get((evidence.id, str(evidence.provenance)), []), scopes)
+        run = build_run(evidence, scored, found.get((evidence.id, str(evidence.provenance)), []), scopes)
         if evidence.id in members:
             pooled[members[evidence.id]].append(evidence)
         if evidence.id in standing and run.excluded != "duplicate":
@@ -94,11 +94,12 @@ def assemble_runs(
         else:
             yield run
     for run in waiting:
-        _pool(run, pooled[run.evidence.id], scopes)
+        pool_run(run, pooled[run.evidence.id], scopes)
         yield run
 
 
-def _build_run(evidence: EvidenceRecord, scored: ScoredRun, rows: list[ResolutionRow], scopes: dict[str, str]) -> Run:
+def build_run(evidence: EvidenceRecord, scored: ScoredRun, rows: Sequence[ResolutionRow], scopes: dict[str, str]) -> Run:
+    """Return one row with its verdict after the resolution; `rows` are those about it."""
     category, reasons, score = scored.category, scored.reasons, scored.score
     for row in rows:
         if row.category is not None:
@@ -111,7 +112,7 @@ def _build_run(evidence: EvidenceRecord, scored: ScoredRun, rows: list[Resolutio
     )  # fmt: skip
 
 
-def _pool(run: Run, others: list[EvidenceRecord], scopes: dict[str, str]) -> None:
+def pool_run(run: Run, others: Sequence[EvidenceRecord], scopes: dict[str, str]) -> None:
     """Add what the other rows of the same run say; rows of other runs with the same text add nothing."""
     own = run.evidence
     same = [

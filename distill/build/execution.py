@@ -12,6 +12,7 @@ from distill.build.identity import identity_of
 from distill.build.progress import Progress
 from distill.build.session import Git, Session, elapsed_ms, now, read_git
 from distill.build.store import Fingerprint, Status, Trace
+from distill.canonical import dump_canonical
 from distill.errors import ContaminationError, DistillError, IntegrityError
 from distill.jsonl import decode_document, encode_document
 from distill.plan import EVIDENCE
@@ -123,6 +124,7 @@ def _execute(attempt: _Attempt) -> str:
     work = Work(
         project=project.folder, plan=project.plan, config=project.config, known_hashes=store.known_hashes, progress=progress.advance,
         before_publish=lambda files: _claim_targets(attempt, work, files),
+        identity=dump_canonical(identity_of(stage, project.config, store)), always=session.always,
         gone=_vanished(stage, project), leaked=f"{HELD}/leaked/{session.run_id}",
     )  # fmt: skip
     try:

@@ -4,6 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from distill.config import Config, Preference
 from distill.conversation import Turn, normalise, plain_key
 from distill.hashing import row_id
@@ -13,30 +15,43 @@ from distill.schemas.export_rows import PreferenceRow
 from distill.stages import PREFERENCE, QUARANTINE
 from distill.stages.export_common import chat, find_defect, leave_out, resolution_reason, run_turns
 
-__all__ = ["Pair", "choose_pairs", "find_split", "run"]
+__all__ = ["Pair", "Side", "choose_pairs", "find_split", "keep_out", "pair_task", "run", "spread"]
 
 _QUARANTINE = f"{QUARANTINE}/preference.jsonl"
 _ORDER = ("over_cap", "duplicate_text", "not_final_turn", "diverges_before_agent", "prompts_differ")
 
 
-class _Side(NamedTuple):
-    run: Run
-    turns: list[Turn]
-    key: bytes
-    plain: list[tuple[str, str]]
-    chosen: bool
+class Side(msgspec.Struct, gc=False, array_like=True):
+    """One run as a side of pairs; plain enough to travel between workers."""
 
-    @property
-    def id(self) -> str:
-        return self.run.evidence.id
+    id: str
+    """Evidence id."""
+    chosen: bool
+    """Whether it is to be imitated; else it was judged and rejected."""
+    key: str
+    """What equal texts share."""
+    run_id: str
+    """The run's id in its log."""
+    model: str
+    """Model that acted, or empty."""
+    retried: bool
+    """Whether it was accepted after the first attempt."""
+    reason: str
+    """Slug that decided its category."""
+    provenance: str
+    """Where it comes from."""
+    turns: list[Turn]
+    """Its conversation up to the last answer."""
+    plain: list[tuple[str, str]]
+    """Role and text of each turn with white space made one."""
 
 
 class Pair(NamedTuple):
     """Two runs of one task that part at turn `split`."""
 
-    chosen: _Side
+    chosen: Side
     """The better one."""
-    rejected: _Side
+    rejected: Side
     """The worse one."""
     split: int
     """Turn at which they part: the first one that differs."""
@@ -44,35 +59,48 @@ class Pair(NamedTuple):
 
 def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
     """Yield one outcome per scored row; a pair comes with the outcome of its chosen run."""
-    tasks: dict[tuple[str, str], list[_Side]] = defaultdict(list)
+    tasks: dict[tuple[str, str], list[Side]] = defaultdict(list)
     for one in runs:
-        turns = run_turns(one)
-        out = _keep_out(one, turns, config)
-        if out is not None:
-            yield leave_out("export-preference", one, *out, target=_QUARANTINE)
-            continue
-        plain = [(turn.role, normalise(turn.content)) for turn in turns]
-        side = _Side(one, turns, plain_key(plain), plain, admits(one, config.sft.include))
-        tasks[one.scope, one.evidence.task_id or ""].append(side)
+        found = spread(one, config)
+        if isinstance(found, Outcome):
+            yield found
+        else:
+            tasks[one.scope, one.evidence.task_id or ""].append(found)
     for task in sorted(tasks):
-        yield from _pair_task(sorted(tasks[task], key=lambda side: side.id), config.preference)
+        yield from pair_task(sorted(tasks[task], key=lambda side: side.id), config.preference)
 
 
-def _keep_out(one: Run, turns: list[Turn], config: Config) -> tuple[Kind, str] | None:
+def spread(one: Run, config: Config) -> Outcome | Side:
+    """Return the fate of a run by itself, or the side it is of among the runs of its task."""
+    out = keep_out(one, config)
+    turns = [] if out else run_turns(one)
+    defect = None if out else find_defect(one, turns)
+    if defect is not None:
+        out = ("quarantined", defect)
+    if out is None and one.evidence.task_id is None:
+        out = ("filtered", "missing_task_id")
+    if out is not None:
+        return leave_out("export-preference", one, *out, target=_QUARANTINE)
+    evidence = one.evidence
+    plain = [(turn.role, normalise(turn.content)) for turn in turns]
+    return Side(
+        evidence.id, admits(one, config.sft.include), plain_key(plain).hex()[:32], evidence.run_id or "", evidence.model or "",
+        one.category != "accepted", one.reasons[0], str(evidence.provenance), turns, plain,
+    )  # fmt: skip
+
+
+def keep_out(one: Run, config: Config) -> tuple[Kind, str] | None:
+    """Return why a run's verdict alone keeps it out, or None; its texts are not looked at."""
     resolved = resolution_reason(one)
     if resolved is not None:
         return resolved
     judged = one.category == "rejected" and one.reasons[0] != "errors_unjudged" and not one.infrastructure
-    if not judged and not admits(one, config.sft.include):
-        return "filtered", "neither_side"
-    defect = find_defect(one, turns)
-    if defect is not None:
-        return "quarantined", defect
-    return ("filtered", "missing_task_id") if one.evidence.task_id is None else None
+    return None if judged or admits(one, config.sft.include) else ("filtered", "neither_side")
 
 
-def _pair_task(sides: list[_Side], settings: Preference) -> Iterator[Outcome]:
-    standing: dict[tuple[bool, bytes], _Side] = {}
+def pair_task(sides: list[Side], settings: Preference) -> Iterator[Outcome]:
+    """Yield the outcome of every side of one task; `sides` are sorted by id."""
+    standing: dict[tuple[bool, str], Side] = {}
     fate: dict[str, str] = {}
     for side in sides:
         if standing.setdefault((side.chosen, side.key), side) is not side:
@@ -90,7 +118,7 @@ def _pair_task(sides: list[_Side], settings: Preference) -> Iterator[Outcome]:
             yield Outcome("filtered", side.id, reason=fate.get(side.id, "no_counterpart") if both else "no_counterpart")
 
 
-def _candidates(standing: list[_Side], fate: dict[str, str], settings: Preference) -> list[Pair]:
+def _candidates(standing: list[Side], fate: dict[str, str], settings: Preference) -> list[Pair]:
     """Return every pair that could be taken; in `fate`, the best reason of every side should it be in none."""
     found: list[Pair] = []
     for chosen in (side for side in standing if side.chosen):
@@ -111,11 +139,11 @@ def _better(fate: dict[str, str], identity: str, reason: str) -> None:
         fate[identity] = reason
 
 
-def find_split(chosen: _Side, rejected: _Side, settings: Preference) -> Pair | str | None:
+def find_split(chosen: Side, rejected: Side, settings: Preference) -> Pair | str | None:
     """Return the pair two runs make, or the reason why they make none; None where their scope forbids it."""
-    if settings.pair_scope == "same_model" and (chosen.run.evidence.model or "") != (rejected.run.evidence.model or ""):
+    if settings.pair_scope == "same_model" and chosen.model != rejected.model:
         return None
-    if chosen.run.evidence.run_id == rejected.run.evidence.run_id or chosen.key == rejected.key:
+    if chosen.run_id == rejected.run_id or chosen.key == rejected.key:
         return None
     ours, theirs = chosen.plain, rejected.plain
     split = 0
@@ -133,7 +161,7 @@ def find_split(chosen: _Side, rejected: _Side, settings: Preference) -> Pair | s
 
 def choose_pairs(candidates: list[Pair], settings: Preference) -> list[Pair]:
     """Take at most `max_pairs_per_task` pairs, one at a time, each the first by the order of SPEC 5.4."""
-    left, taken, uses = list(candidates), list[Pair](), Counter[bytes]()
+    left, taken, uses = list(candidates), list[Pair](), Counter[str]()
     while left and len(taken) < settings.max_pairs_per_task:
         best = min(left, key=lambda pair: _rank(pair, uses))
         left.remove(best)
@@ -142,26 +170,25 @@ def choose_pairs(candidates: list[Pair], settings: Preference) -> list[Pair]:
     return taken
 
 
-def _rank(pair: Pair, uses: Counter[bytes]) -> tuple[bool, bool, int, str, str]:
+def _rank(pair: Pair, uses: Counter[str]) -> tuple[bool, bool, int, str, str]:
     chosen, rejected = pair.chosen, pair.rejected
-    same = (chosen.run.evidence.model or "") == (rejected.run.evidence.model or "")
-    retried = chosen.run.category != "accepted"
-    return (not same, retried, uses[chosen.key] + uses[rejected.key], chosen.id, rejected.id)
+    same = chosen.model == rejected.model
+    return (not same, chosen.retried, uses[chosen.key] + uses[rejected.key], chosen.id, rejected.id)
 
 
 def _build_row(pair: Pair) -> Row:
-    chosen, rejected = pair.chosen.run.evidence, pair.rejected.run.evidence
+    chosen, rejected = pair.chosen, pair.rejected
     identity = row_id(chosen.id, rejected.id)
     row = PreferenceRow(
-        prompt=chat(pair.chosen.turns[: pair.split]),
-        chosen=chat([pair.chosen.turns[pair.split]]),
-        rejected=chat([pair.rejected.turns[pair.split]]),
+        prompt=chat(chosen.turns[: pair.split]),
+        chosen=chat([chosen.turns[pair.split]]),
+        rejected=chat([rejected.turns[pair.split]]),
         id=identity,
-        chosen_run_id=chosen.run_id or "",
-        rejected_run_id=rejected.run_id or "",
-        chosen_model=chosen.model or "",
-        rejected_model=rejected.model or "",
-        reason=pair.rejected.run.reasons[0],
+        chosen_run_id=chosen.run_id,
+        rejected_run_id=rejected.run_id,
+        chosen_model=chosen.model,
+        rejected_model=rejected.model,
+        reason=rejected.reason,
         provenance=f"{chosen.provenance}; {rejected.provenance}",
     )
     return Row(PREFERENCE, identity, row)

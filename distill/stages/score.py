@@ -7,14 +7,15 @@ from distill.outcome import Kind, Outcome, Row
 from distill.plan import RESOLUTION, SCORED
 from distill.rules import RULES_VERSION, build_facts, score_run
 from distill.schemas.evidence import EvidenceRecord
-from distill.schemas.scored_run import Category, ResolutionRow, ScoredRun
+from distill.schemas.scored_run import Category, ScoredRun
 from distill.stages.resolution import Entry, build_entry, resolve
 
-__all__ = ["run", "score_record"]
+__all__ = ["OUTCOMES", "run", "score_record"]
 
-_OUTCOMES: dict[Category, Kind] = {
+OUTCOMES: dict[Category, Kind] = {
     "accepted": "accepted", "rejected": "rejected", "partially_accepted": "quarantined", "needs_human_review": "quarantined",
 }  # fmt: skip
+"""Category to the column of the books."""
 
 
 def score_record(record: EvidenceRecord, *, judge_confidence: float) -> ScoredRun:
@@ -30,25 +31,26 @@ def score_record(record: EvidenceRecord, *, judge_confidence: float) -> ScoredRu
 def run(rows: Iterable[tuple[str, EvidenceRecord]], config: Config) -> Iterator[Outcome]:
     """Yield one outcome per evidence row, counted after the resolution, and the resolution's rows.
 
-    `rows` are (partition, record) in the order of partitions and lines.
+    `rows` are (partition, record) in the order of partitions and lines. The reference for `distill.units.score`, which does the same
+    by key without holding the corpus.
     """
     scopes = {source.name: source.scope for source in config.sources}
+    places = {source.name for source in config.sources if source.run_id == "position"}
     entries: list[Entry] = []
     waiting: list[tuple[str, ScoredRun, str]] = []
-    for partition, record in rows:
+    for line, (partition, record) in enumerate(rows):
         scored = score_record(record, judge_confidence=config.judge_confidence)
-        entries.append(build_entry(record, scored, scopes.get(record.source, record.source)))
+        scope, positional = scopes.get(record.source, record.source), record.source in places
+        entries.append(build_entry(record, scored, scope, place=(0, line), positional=positional))
         waiting.append((partition, scored, str(record.provenance)))
     resolution = resolve(entries, judge_confidence=config.judge_confidence)
-    decided: dict[tuple[str, str], ResolutionRow] = {
-        (row.evidence_id, row.provenance): row for row in resolution if row.category is not None
-    }
+    decided = {(row.evidence_id, row.provenance): row for row in resolution if row.category is not None}
     for partition, scored, where in waiting:
         row = decided.get((scored.evidence_id, where))
         category = row.category if row is not None and row.category is not None else scored.category
         reasons = row.reasons if row is not None else scored.reasons
         yield Outcome(
-            _OUTCOMES[category], scored.evidence_id, reason=reasons[0], file=partition, category=category,
+            OUTCOMES[category], scored.evidence_id, reason=reasons[0], file=partition, category=category,
             rows=(Row(f"{SCORED}/{partition}", None, scored),),
         )  # fmt: skip
     yield from (Outcome("accepted", None, rows=(Row(RESOLUTION, None, row),)) for row in resolution)

@@ -1,0 +1,304 @@
+"""Exports over units: every run by itself, those of one text or task together, rows in the order of their ids.
+
+What a run's verdict alone decides is decided before its texts are decoded. A run that is told in several rows is first brought
+together by its id. The generators of `distill.stages` are the reference.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import msgspec
+
+from distill.books import Books
+from distill.errors import IntegrityError
+from distill.hashing import row_id
+from distill.jsonl import encode_trusted, row_decoder
+from distill.outcome import Kind, Outcome, Row
+from distill.plan import RESOLUTION, FileRef
+from distill.runs import Run, build_run, pool_run
+from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
+from distill.schemas.scored_run import ScoredRun
+from distill.stages import COMPLETIONS, PREFERENCE, QUARANTINE, SFT, export_preference, export_sft
+from distill.stages.export_common import leave_out
+from distill.units.cutting import Unit
+from distill.units.exceptions import Exceptions, read_exceptions
+from distill.units.guard import check_exports, permit_line
+from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
+from distill.units.workshop import Context, Job, Workshop, digest_of, place_of
+
+__all__ = ["EXPORTS", "export_unit", "gather_bucket", "pool_bucket", "run_export"]
+
+_ENCODE = msgspec.json.Encoder().encode
+_SIDE = msgspec.json.Decoder(export_preference.Side).decode
+
+
+class ScoredLine(msgspec.Struct, frozen=True, gc=False):
+    """The fields of a scored run that exports read."""
+
+    evidence_id: str
+    run_id: str | None
+    category: Any
+    score: float
+    reasons: list[str]
+
+
+class JudgedEvidence(msgspec.Struct, frozen=True, gc=False):
+    """The fields of an evidence record that are read where its verdict alone keeps it out."""
+
+    id: str
+    source: str
+    provenance: Provenance
+    run_id: str | None = None
+    signals: list[Signal] = []
+    attempts: int | None = None
+    corrected_response: str | None = None
+
+
+class ExportedEvidence(msgspec.Struct, frozen=True, gc=False):
+    """The fields of an evidence record that exports read."""
+
+    id: str
+    source: str
+    provenance: Provenance
+    run_id: str | None = None
+    task_id: str | None = None
+    created_at: str | None = None
+    model: str | None = None
+    instruction: str | None = None
+    context: str | None = None
+    messages: Any = None
+    response: str | None = None
+    corrected_response: str | None = None
+    signals: list[Signal] = []
+    attempts: int | None = None
+    reference: list[str] = []
+
+
+_SCORED: Callable[[bytes], Any] = msgspec.json.Decoder(ScoredLine).decode
+_JUDGED: Callable[[bytes], Any] = msgspec.json.Decoder(JudgedEvidence).decode
+_EXPORTED: Callable[[bytes], Any] = msgspec.json.Decoder(ExportedEvidence).decode
+_WHOLE = row_decoder(EvidenceRecord)
+_WHOLE_SCORED = row_decoder(ScoredRun)
+
+
+class Export(NamedTuple):
+    """What is particular to one export."""
+
+    keep_out: Callable[[Run, Any], tuple[Kind, str] | None]
+    """Why a run's verdict alone keeps it out."""
+    spread: Callable[[Run, Any, PartWriter], Outcome | None]
+    """Puts a run among those of its group, or returns its fate."""
+    gather: Callable[[list[bytes], Any, PartWriter], Iterator[Outcome]]
+    """Yields the fates of one group, from sorted lines with their keys."""
+    targets: tuple[tuple[str, str, int], ...]
+    """Target, section and length of its keys."""
+    quarantine: str
+    """Where quarantined runs are written."""
+
+
+def _spread_sft(one: Run, config: Any, part: PartWriter) -> Outcome | None:
+    found = export_sft.spread(one, config)
+    if isinstance(found, Outcome):
+        return found
+    rows = {SFT: b"", COMPLETIONS: []}
+    for row in found.outcome.rows:
+        if row.target == SFT:
+            rows[SFT] = encode_trusted(row.value)
+        else:
+            rows[COMPLETIONS].append(row.key[KEY:].encode() + encode_trusted(row.value))  # type: ignore[attr-defined]
+    head = found.key.hex()[:KEY] + str(int(found.rank[0])) + found.rank[1]
+    part.keyed["groups"].append(b"\t".join([head.encode(), rows[SFT], *rows[COMPLETIONS]]))  # type: ignore[list-item]
+    return None
+
+
+def _gather_sft(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
+    """Let the smallest rank stand for a text, which is the first line."""
+    for place, line in enumerate(lines):
+        failed = line[KEY : KEY + 1] == b"1"
+        if place:
+            yield Outcome("filtered", "", reason="failed_turns" if failed else "duplicate_text")
+            continue
+        head, whole, *turns = line.split(b"\t")
+        identity = head[KEY + 1 :]
+        if whole:
+            part.keyed["whole"].append(identity + whole)
+        part.keyed["turns"] += [identity + turn for turn in turns]
+        yield Outcome("filtered", "", reason="failed_turns") if failed else Outcome("accepted", "")
+
+
+def _spread_preference(one: Run, config: Any, part: PartWriter) -> Outcome | None:
+    found = export_preference.spread(one, config)
+    if isinstance(found, Outcome):
+        return found
+    key = row_id("task", one.scope, one.evidence.task_id)
+    part.keyed["groups"].append(key.encode() + found.id.encode() + _ENCODE(found))
+    return None
+
+
+def _gather_preference(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
+    for outcome in export_preference.pair_task([_SIDE(line[2 * KEY :]) for line in lines], config.preference):
+        for row in outcome.rows:
+            part.keyed["pairs"].append(row.key.encode() + encode_trusted(row.value))
+        yield outcome
+
+
+EXPORTS = {
+    "export-sft": Export(
+        export_sft.keep_out, _spread_sft, _gather_sft, ((SFT, "whole", KEY), (COMPLETIONS, "turns", KEY + 5)), f"{QUARANTINE}/sft.jsonl"
+    ),
+    "export-preference": Export(
+        export_preference.keep_out, _spread_preference, _gather_preference, ((PREFERENCE, "pairs", KEY),), f"{QUARANTINE}/preference.jsonl"
+    ),
+}
+"""By receipt name."""
+
+
+class _Spreader:
+    """Spreads runs over groups in one part."""
+
+    def __init__(self, context: Context) -> None:
+        self.config = context.config
+        self.stage, self.export = context.stage, EXPORTS[context.stage]
+        self.books, self.part = Books(by_file=False), PartWriter()
+        self.scopes = {source.name: source.scope for source in context.config.sources}
+
+    def judge(self, one: Run) -> bool:
+        """Count a run whose verdict alone keeps it out; tell whether it does."""
+        out = self.export.keep_out(one, self.config)
+        if out is not None:
+            self.count(leave_out(self.stage, one, *out, target=self.export.quarantine))
+        return out is not None
+
+    def spread(self, one: Run) -> None:
+        """Put a run among those of its group, or count its fate."""
+        permit = permit_line(one, self.config)
+        if permit is not None:
+            self.part.keyed["permits"].append(permit)
+        outcome = self.export.spread(one, self.config, self.part)
+        if outcome is not None:
+            self.count(outcome)
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a fate and keep its quarantine row."""
+        self.books.count(outcome)
+        for row in outcome.rows:
+            self.quarantine(row)
+
+    def quarantine(self, row: Row) -> None:
+        """Keep a quarantine row."""
+        self.part.keyed["quarantine"].append(row.key[0].encode() + encode_trusted(row.value))
+
+
+def _decode(line: bytes) -> Any:
+    record = _EXPORTED(line)
+    return _WHOLE(line) if record.messages is not None else record
+
+
+def export_unit(context: Context, payload: tuple[str, int, Unit, Unit]) -> Part:
+    """Spread the runs of one range of evidence and of its scored runs."""
+    path, number, left, right = payload
+    evidence, scored = context.plan.evidence[number], context.plan.scored[number]
+    spreader, exceptions = _Spreader(context), read_exceptions(context)
+    lines = read_range(Range(f"{context.project}/{evidence}", left.start, left.end - left.start)).split(b"\n")[:-1]
+    verdicts = read_range(Range(f"{context.project}/{scored}", right.start, right.end - right.start)).split(b"\n")[:-1]
+    if len(lines) != len(verdicts):
+        raise IntegrityError(f"{scored}: has not as many lines as {evidence}; run doit score")
+    for line, verdict in zip(lines, verdicts, strict=True):
+        row = _SCORED(verdict)
+        if row.evidence_id not in line[:100].decode(errors="replace"):
+            raise IntegrityError(f"{scored}: holds {row.evidence_id!r} where {evidence} holds another; run doit score")
+        if exceptions is None:
+            record = _JUDGED(line)
+            one = build_run(record, row, (), spreader.scopes)
+            if not spreader.judge(one):
+                one.evidence = _decode(line)
+                spreader.spread(one)
+        else:
+            _spread_exception(spreader, exceptions, line, verdict)
+    return spreader.part.save(path, {"books": spreader.books.facts(), "records": len(lines)})
+
+
+def _spread_exception(spreader: _Spreader, exceptions: Exceptions, line: bytes, verdict: bytes) -> None:
+    """Spread a run where the resolution may speak of it; what adds to another run goes to that one's bucket."""
+    record: Any = _decode(line)
+    row = _SCORED(verdict)
+    rows = exceptions.about(record.id, str(record.provenance))
+    one = build_run(record, row, rows, spreader.scopes)
+    stands = exceptions.leads_to(record.id)
+    if stands is not None:
+        spreader.part.keyed["pool"].append(stands.encode() + b"+" + line)
+    if exceptions.is_joined(record.id) and one.excluded != "duplicate":
+        spreader.part.keyed["pool"].append(record.id.encode() + b"=" + line + b"\t" + verdict)
+    elif not spreader.judge(one):
+        spreader.spread(one)
+
+
+def pool_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
+    """Bring together the rows of each run in a bucket and spread it."""
+    path, ranges = payload
+    spreader, exceptions = _Spreader(context), read_exceptions(context)
+    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+        lines = [line[KEY:] for line in group]
+        others = [_WHOLE(line[1:]) for line in lines if line[:1] == b"+"]
+        for line in lines:
+            if line[:1] != b"=":
+                continue
+            own, verdict = line[1:].split(b"\t")
+            record = _WHOLE(own)
+            rows = exceptions.about(record.id, str(record.provenance)) if exceptions else []
+            one = build_run(record, _WHOLE_SCORED(verdict), rows, spreader.scopes)
+            pool_run(one, others, spreader.scopes)
+            if not spreader.judge(one):
+                spreader.spread(one)
+    return spreader.part.save(path, {"books": spreader.books.facts()})
+
+
+def gather_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
+    """Decide the groups of a bucket."""
+    path, ranges = payload
+    spreader = _Spreader(context)
+    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+        for outcome in spreader.export.gather(list(group), context.config, spreader.part):
+            spreader.books.count(outcome)
+    return spreader.part.save(path, {"books": spreader.books.facts()})
+
+
+def run_export(shop: Workshop, outputs: Any) -> Callable[[], list[str]]:
+    """Export every run; return the reading of what was written."""
+    plan, export = shop.work.plan, EXPORTS[shop.stage.name]
+    refs = [(FileRef(one, one), FileRef(two, two)) for one, two in zip(plan.evidence, plan.scored, strict=True)]
+    owners: list[int] = []
+    resolution = FileRef(RESOLUTION, RESOLUTION)
+    exceptions = list(shop.cut(resolution))[-1]
+    shop.count_input(resolution, shop.count_lines(resolution))
+    spoken = shop.work.inputs[RESOLUTION].blake3
+
+    def jobs() -> Iterator[Job]:
+        for number, (left, right) in enumerate(refs):
+            for one, two in shop.pair(left, right):
+                owners.append(number)
+                size = one.end - one.start + two.end - two.start
+                yield Job("distill.units.exports:export_unit", (number, one, two), (one.digest, two.digest, spoken), place_of(left, one), size)
+
+    counts = [0] * len(refs)
+    parts: list[Part] = []
+    for place, part in enumerate(shop.parts(jobs())):
+        counts[owners[place]] += part.facts["records"]
+        parts.append(part)
+    for (left, right), count in zip(refs, counts, strict=True):
+        shop.count_input(left, count)
+        shop.count_input(right, count)
+    if exceptions.end:
+        parts += list(shop.parts(_buckets("pool_bucket", parts, "pool", spoken)))
+    gathered = list(shop.parts(_buckets("gather_bucket", parts, "groups", "")))
+    for target, section, skip in export.targets:
+        outputs.merge(target, gathered, section, skip=skip)
+    outputs.merge(export.quarantine, parts, "quarantine")
+    return lambda: check_exports(shop, outputs, parts)
+
+
+def _buckets(function: str, parts: list[Part], section: str, spoken: str) -> Iterator[Job]:
+    for ranges in bucket_ranges(parts, section):
+        plain = [tuple(one) for one in ranges]
+        yield Job(f"distill.units.exports:{function}", (plain,), (digest_of(ranges), spoken), f"{section} of {len(plain)} units")

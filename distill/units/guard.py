@@ -1,0 +1,143 @@
+"""The firewall over units: exports are read back from disk in ranges, and every run they name is held against its verdict (law 6).
+
+What a row must be by itself is checked where it is read; which run it may come from is a claim, met by key with the permit that the
+verdict after the resolution gives. Where anything is found, the reference in `distill.firewall` reads the whole and speaks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from distill.books import Books
+from distill.config import Config
+from distill.errors import IntegrityError
+from distill.firewall import CHECKS, ROW_TYPES, split_places
+from distill.hashing import hash_bytes
+from distill.jsonl import decode_document, row_decoder
+from distill.runs import Run, admits
+from distill.schemas.export_rows import PreferenceRow
+from distill.units.cutting import Unit
+from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, load_part, read_lines_of, read_range
+from distill.units.workshop import Context, Job, Workshop
+
+__all__ = ["check_exports", "check_range", "join_bucket", "permit_line"]
+
+_ALONE = ("empty_answer", "broken_turns", "self_pair")
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE = msgspec.json.Decoder().decode
+_CLAIM, _PERMIT = b"C", b"P"
+
+
+def _key_of(place: str) -> bytes:
+    """Return the key of a provenance: the start of the hash at its end."""
+    return place[-64 : KEY - 64].encode()
+
+
+def permit_line(one: Run, config: Config) -> bytes | None:
+    """Return what a run may be used for, or None: by its verdict after the resolution, whatever a stage makes of it."""
+    if one.excluded is not None:
+        return None
+    good = admits(one, config.sft.include)
+    bad = one.category == "rejected" and one.reasons[0] != "errors_unjudged" and not one.infrastructure
+    if not (good or bad):
+        return None
+    place = str(one.evidence.provenance)
+    return _key_of(place) + _PERMIT + _ENCODE([place, one.evidence.id, one.evidence.run_id, "imitate" if good else "avoid"])
+
+
+def _claims(path: str, number: int, row: Any) -> Iterator[bytes]:
+    """Yield what a row claims of the runs it names."""
+    if isinstance(row, PreferenceRow):
+        places = split_places(row.provenance)
+        sides = ((row.chosen_run_id, "imitate"), (row.rejected_run_id, "avoid"))
+        claims = [(place, None, run_id, use) for place, (run_id, use) in zip(places, sides, strict=False)]
+        if len(places) != 2:
+            claims = [("0" * 64, None, "", "imitate")]
+    else:
+        claims = [(row.provenance, row.id[:KEY], row.source_run_id, "imitate")]
+    for claim in claims:
+        yield _key_of(claim[0]) + _CLAIM + _ENCODE([*claim, f"{path}:{number}"])
+
+
+def check_range(context: Context, payload: tuple[str, str, str, Unit, bool]) -> Part:
+    """Read a range of an export back from disk; where the same bytes at the same lines were checked before, that stands."""
+    part_path, path, temporary, unit, again = payload
+    data = read_range(Range(temporary, unit.start, unit.end - unit.start))
+    if hash_bytes(data) != unit.digest:
+        raise IntegrityError(f"{path}: the bytes on the disk are not those that were written; check the disk")
+    known = load_part(part_path) if again else None
+    return known or _check_rows(part_path, path, data, unit.lines)
+
+
+def _check_rows(part_path: str, path: str, data: bytes, lines: int) -> Part:
+    part, kind = PartWriter(), ROW_TYPES[path]
+    checks = [check.find for check in CHECKS if check.name in _ALONE and kind in check.kinds]
+    decode: Callable[[bytes], Any] = row_decoder(kind)
+    found: list[str] = []
+    claims, first, before, none = part.keyed["claims"], "", "", Any
+    for number, line in enumerate(data.split(b"\n")[:-1], lines + 1):
+        try:
+            row = decode(line)
+        except msgspec.DecodeError:
+            row = decode_document(line, kind, place=f"{path}:{number}")
+        if row.id <= before:
+            found.append(f"{path}:{number}: [order] id {row.id!r} does not come after {before!r}")
+        first, before = first or row.id, row.id
+        for check in checks:
+            text = check(row, none)  # type: ignore[arg-type]  # these look at the row alone
+            if text is not None:
+                found.append(f"{path}:{number}: {text}")
+        claims += _claims(path, number, row)
+    return part.save(part_path, {"books": Books(by_file=False).facts(), "found": found, "first": first, "last": before})
+
+
+def join_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
+    """Hold the claims of a bucket against its permits."""
+    path, ranges = payload
+    found: list[str] = []
+    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+        lines = list(group)
+        permits = {tuple(_DECODE(line[KEY + 1 :])) for line in lines if line[KEY : KEY + 1] == _PERMIT}
+        for line in lines:
+            if line[KEY : KEY + 1] == _PERMIT:
+                break  # claims are sorted before permits
+            place, identity, run_id, use, where = _DECODE(line[KEY + 1 :])
+            if not any(
+                permit[0] == place and identity in {None, permit[1]} and (permit[2] or "") == run_id and permit[3] == use
+                for permit in permits
+            ):
+                found.append(f"{where}: run {run_id!r} at {place} may not be used so")
+    return PartWriter().save(path, {"books": Books(by_file=False).facts(), "found": found})
+
+
+def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[str]:
+    """Return what the fast reading found wrong in the exports of a stage; empty where all is well."""
+    targets = [path for path in outputs.files if path in ROW_TYPES]
+    found: list[str] = []
+
+    def ranges_of(path: str) -> Iterator[Job]:
+        temporary = str(outputs.files[path].temporary)
+        for unit in outputs.cuts[path]:
+            digests = (path, unit.digest, str(unit.lines))
+            yield Job("distill.units.guard:check_range", (path, temporary, unit, not shop.work.always), digests, path)
+
+    read: list[Part] = []
+    for path in targets:
+        last = ""
+        for part in shop.parts(ranges_of(path), reuse=False):
+            found += part.facts["found"]
+            if part.facts["first"] and part.facts["first"] <= last:
+                found.append(f"{path}: [order] id {part.facts['first']!r} does not come after {last!r}")
+            last = part.facts["last"] or last
+            read.append(part)
+
+    def joined() -> Iterator[Job]:
+        for number, ranges in enumerate(bucket_ranges([*parts, *read], "permits", "claims")):
+            digests = [f"{number}", *(f"{one.path} {one.offset} {one.length}" for one in ranges)]
+            yield Job("distill.units.guard:join_bucket", ([tuple(one) for one in ranges],), tuple(digests), "claims")
+
+    for part in shop.parts(joined()):
+        found += part.facts["found"]
+    return found

@@ -1,0 +1,133 @@
+"""The targets of one stage, in temporary files until they are published; what was appended to them, unit by unit, is their cut."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from distill.engine import Task
+from distill.files import TargetFile
+from distill.hashing import hash_bytes, hash_file
+from distill.jsonl import encode_row
+from distill.schemas.export_rows import RagRow
+from distill.schemas.stage_receipt import FileState
+from distill.stages import INDEX
+from distill.units.cutting import Unit
+from distill.units.parts import KEY, Part, Range, bucket_ranges, read_lines_of, read_range
+from distill.units.workshop import Context, Cut, Workshop
+
+__all__ = ["Outputs", "merge_bucket"]
+
+
+class Outputs:
+    """The targets of one stage."""
+
+    def __init__(self, project: Path, paths: tuple[str, ...], *, shop: Workshop) -> None:
+        """Open every target, so that an empty one appears too."""
+        self._shop = shop
+        self._keyed: defaultdict[str, list[tuple[Any, bytes]]] = defaultdict(list)
+        self._index: list[RagRow] = []
+        self.cuts: defaultdict[str, list[Unit]] = defaultdict(list)
+        """Units of each target, where it was appended to by units."""
+        self.files: dict[str, TargetFile] = {}
+        try:
+            for path in paths:
+                self.files[path] = TargetFile(project, path)
+        except BaseException:
+            self.discard()
+            raise
+
+    def add(self, path: str, key: Any, value: msgspec.Struct) -> None:
+        """Add one row; rows with a key are sorted by it at the end."""
+        if path == INDEX and isinstance(value, RagRow):
+            self._index.append(value)
+        elif key is None:
+            self.files[path].write(encode_row(value))
+        else:
+            self._keyed[path].append((key, encode_row(value)))
+
+    def append(self, path: str, part: Part, name: str) -> None:
+        """Add the lines of a section in their order."""
+        file, section = self.files[path], part.sections.get(name)
+        start, lines = file.hasher.bytes, file.records
+        if section is None:
+            self.cuts[path].append(Unit(start, start, lines, ""))
+            return
+        file.write_block(read_range(Range(part.path, section.offset, section.length)), section.records)
+        self.cuts[path].append(Unit(start, start + section.length, lines, section.digest))
+
+    def merge(self, path: str, parts: Sequence[Part], name: str, *, skip: int = KEY, order: str | None = None) -> None:
+        """Add the lines of a keyed section of all parts in the order of their keys, `skip` bytes of key cut off.
+
+        `order` names a function that orders lines of one key.
+        """
+        file = self.files[path]
+        for place, records, digest in self._shop.engine.map(self._buckets(parts, name, (skip, order))):
+            data = Path(place).read_bytes()
+            Path(place).unlink()
+            self.cuts[path].append(Unit(file.hasher.bytes, file.hasher.bytes + len(data), file.records, digest))
+            file.write_block(data, records)
+
+    def _buckets(self, parts: Sequence[Part], name: str, how: tuple[int, str | None]) -> Iterator[Task]:
+        for number, ranges in enumerate(bucket_ranges(parts, name)):
+            place = str(self._shop.folder / f"merged-{name}-{number}")
+            yield Task("distill.units.outputs:merge_bucket", (place, [tuple(one) for one in ranges], *how), f"bucket {number} of {name}")
+
+    def close(self) -> list[FileState]:
+        """Write what was waiting and return the state of every target."""
+        for path, rows in self._keyed.items():
+            for _, line in sorted(rows):
+                self.files[path].write(line)
+        self._keyed.clear()
+        for file in self.files.values():
+            file.close()
+        if INDEX in self.files:
+            self._write_index(self.files[INDEX])
+        return [
+            FileState(
+                path=path,
+                blake3=file.hasher.blake3,
+                sha256=file.hasher.sha256,
+                bytes=file.hasher.bytes,
+                record_count=file.records,
+            )
+            for path, file in sorted(self.files.items())
+        ]
+
+    def _write_index(self, file: TargetFile) -> None:
+        from distill.stages.index import write_index  # noqa: PLC0415 -- SQLite only where it is needed
+
+        file.temporary.unlink()
+        write_index(file.temporary, sorted(self._index, key=lambda row: row.id))
+        file.hasher = hash_file(file.temporary, sha256=True)
+        file.records = len(self._index)
+
+    def publish(self) -> None:
+        """Put every target in its place, and remember the cuts of those that units were appended to."""
+        for path, file in self.files.items():
+            file.publish()
+            if path in self.cuts and path.startswith("data/"):
+                hasher = file.hasher
+                self._shop.save_cut(Cut(hasher.blake3, hasher.sha256, hasher.bytes, self.cuts[path]))
+
+    def discard(self) -> None:
+        """Take every temporary file away."""
+        for file in self.files.values():
+            file.discard()
+
+
+def merge_bucket(context: Context, payload: tuple[str, list[Range], int, str | None]) -> tuple[str, int, str]:
+    """Write the lines of one bucket in the order of their keys; return where, how many, and their blake3."""
+    place, ranges, skip, order = payload
+    lines = read_lines_of(Range(*one) for one in ranges)
+    if order is not None:
+        module, name = order.split(":")
+        rank: Callable[[bytes], Any] = getattr(import_module(module), name)
+        lines = [line for _, group in groupby(lines, lambda line: line[:KEY]) for line in sorted(group, key=lambda line: rank(line[skip:]))]
+    data = b"".join([line[skip:] + b"\n" for line in lines])
+    Path(place).write_bytes(data)
+    return place, len(lines), hash_bytes(data)

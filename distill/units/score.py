@@ -1,0 +1,178 @@
+"""score over units: rows by themselves, then the resolution by key: first the rows of one run, then the runs of one text.
+
+A row travels as a line of keys and its `Entry`: the run's key, the text's key (dashes where it has no answer), one letter for the
+class of its verdict, the entry as JSON. Rows alone in their run are passed on undecoded.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from distill.books import Books
+from distill.jsonl import encode_row, row_decoder
+from distill.plan import RESOLUTION, SCORED, FileRef
+from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
+from distill.schemas.scored_run import ResolutionRow
+from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs
+from distill.stages.score import OUTCOMES, score_record
+from distill.units.cutting import Unit
+from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
+from distill.units.workshop import Context, Job, Workshop, digest_of, place_of
+
+__all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_score", "score_unit"]
+
+_NO_TEXT = b"-" * KEY
+_ENCODE = msgspec.json.Encoder().encode
+_ENTRY = msgspec.json.Decoder(Entry).decode
+
+
+class ScoredEvidence(msgspec.Struct, frozen=True, gc=False):
+    """The fields of an evidence record that scoring reads; the others are not decoded."""
+
+    id: str
+    source: str
+    provenance: Provenance
+    run_id: str | None = None
+    task_id: str | None = None
+    created_at: str | None = None
+    instruction: str | None = None
+    context: str | None = None
+    messages: Any = None
+    response: str | None = None
+    corrected_response: str | None = None
+    signals: list[Signal] = []
+    attempts: int | None = None
+    errors: list[str] = []
+
+
+_EVIDENCE = msgspec.json.Decoder(ScoredEvidence).decode
+_WHOLE = row_decoder(EvidenceRecord)
+
+
+def _decode(line: bytes) -> EvidenceRecord:
+    """Return a record, of which only what scoring reads is there; one with messages is decoded whole."""
+    record: Any = _EVIDENCE(line)
+    return _WHOLE(line) if record.messages is not None else record
+
+
+def _class_of(entry: Entry) -> bytes:
+    """Return what a verdict can do in a conflict: n nothing, g good, b bad, e rejected without judgement."""
+    if entry.category == "needs_human_review":
+        return b"n"
+    if entry.category != "rejected":
+        return b"g"
+    return b"e" if entry.reasons[0] == "errors_unjudged" else b"b"
+
+
+def _text_line(entry: Entry) -> bytes:
+    key = _NO_TEXT if entry.key is None else entry.key.encode()
+    return key + _class_of(entry) + _ENCODE(entry)
+
+
+def score_unit(context: Context, payload: tuple[str, int, Unit]) -> Part:
+    """Score the rows of one range of evidence."""
+    path, number, unit = payload
+    config, partition = context.config, context.plan.partitions[number]
+    evidence = context.plan.evidence[number]
+    books, part = Books(by_file=True), PartWriter()
+    scopes = {source.name: source.scope for source in config.sources}
+    places = {source.name for source in config.sources if source.run_id == "position"}
+    scored_lines, runs = part.ordered["scored"], part.keyed["runs"]
+    fates: dict[tuple[str, str], int] = {}
+    data = read_range(Range(f"{context.project}/{evidence}", unit.start, unit.end - unit.start))
+    for i, line in enumerate(data.split(b"\n")[:-1]):
+        record = _decode(line)
+        scored = score_record(record, judge_confidence=config.judge_confidence)
+        scored_lines.append(_ENCODE(scored) + b"\n")
+        entry = build_entry(
+            record, scored, scopes.get(record.source, record.source), place=(number, unit.lines + i), positional=record.source in places
+        )
+        runs.append(entry.group.encode() + _text_line(entry))
+        fate = (scored.category, scored.reasons[0])
+        fates[fate] = fates.get(fate, 0) + 1
+    for (category, reason), times in fates.items():
+        books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)  # type: ignore[index]
+    return part.save(path, {"books": books.facts(), "records": len(scored_lines)})
+
+
+def resolve_runs_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
+    """Pool the rows of every run in a bucket."""
+    path, ranges = payload
+    books, part = Books(by_file=True), PartWriter()
+    texts = part.keyed["texts"]
+    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+        lines = list(group)
+        if len(lines) == 1:
+            line = lines[0]
+            if line[KEY:].startswith(_NO_TEXT) or line[2 * KEY : 2 * KEY + 1] == b"n":
+                continue
+            texts.append(line[KEY:])
+            continue
+        entries = [_ENTRY(line[2 * KEY + 1 :]) for line in lines]
+        before = {(entry.id, entry.where): (entry.category, entry.reasons[0], entry.place[0]) for entry in entries}
+        rows, standing = resolve_runs(entries, judge_confidence=context.config.judge_confidence)
+        for row in rows:
+            part.keyed["rows"].append(row.evidence_id.encode() + encode_row(row)[:-1])
+            if row.category is not None:
+                category, reason, number = before[row.evidence_id, row.provenance]
+                file = context.plan.partitions[number]
+                books.add(OUTCOMES[category], reason, file=file, category=category, times=-1)
+                books.add(OUTCOMES[row.category], row.reasons[0], file=file, category=row.category)
+        texts += [_text_line(entry) for entry in standing if entry.key is not None and entry.category != "needs_human_review"]
+    return part.save(path, {"books": books.facts()})
+
+
+def resolve_texts_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
+    """Find the texts of a bucket that were accepted in one run and rejected in another."""
+    path, ranges = payload
+    part = PartWriter()
+    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+        lines = list(group)
+        if not {b"g", b"b"} <= {line[KEY : KEY + 1] for line in lines}:
+            continue
+        for row in find_conflicts(sorted((_ENTRY(line[KEY + 1 :]) for line in lines), key=lambda entry: entry.place)):
+            part.keyed["rows"].append(row.evidence_id.encode() + encode_row(row)[:-1])
+    return part.save(path, {"books": Books(by_file=True).facts()})
+
+
+def run_score(shop: Workshop, outputs: Any) -> None:
+    """Score every partition, then resolve."""
+    plan = shop.work.plan
+    owners: list[int] = []
+    counts = [0] * len(plan.evidence)
+
+    def jobs() -> Iterator[Job]:
+        for number, path in enumerate(plan.evidence):
+            ref = FileRef(path, path)
+            for unit in shop.cut(ref):
+                owners.append(number)
+                digests = (unit.digest, f"{number} {unit.lines}", plan.partitions[number])
+                yield Job("distill.units.score:score_unit", (number, unit), digests, place_of(ref, unit), unit.end - unit.start)
+
+    parts: list[Part] = []
+    for place, part in enumerate(shop.parts(jobs())):
+        number = owners[place]
+        counts[number] += part.facts["records"]
+        outputs.append(f"{SCORED}/{plan.partitions[number]}", part, "scored")
+        parts.append(part)
+    for path, count in zip(plan.evidence, counts, strict=True):
+        shop.count_input(FileRef(path, path), count)
+    pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, "runs")))
+    found = list(shop.parts(_buckets("resolve_texts_bucket", pooled, "texts")))
+    outputs.merge(RESOLUTION, [*pooled, *found], "rows", order="distill.units.score:resolution_order")
+
+
+def _buckets(function: str, parts: list[Part], section: str) -> Iterator[Job]:
+    for ranges in bucket_ranges(parts, section):
+        plain = [tuple(one) for one in ranges]
+        yield Job(f"distill.units.score:{function}", (plain,), (digest_of(ranges),), f"{section} of {len(plain)} units")
+
+
+def resolution_order(line: bytes) -> tuple[str, str]:
+    """Return the order of resolution rows of one evidence id."""
+    row = msgspec.json.decode(line, type=ResolutionRow)
+    return (row.provenance, row.kind)
+
+

@@ -1,0 +1,253 @@
+"""One stage at work: its units, its parts, what can be taken over from the last run, and the engine that makes the rest."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from distill.books import Books
+from distill.config import Config
+from distill.engine import Engine, Task, make_engine
+from distill.errors import InputError, IntegrityError
+from distill.files import HashedFile
+from distill.hashing import FileHasher, hash_file, row_id
+from distill.plan import TEMPORARY, FileRef, Plan
+from distill.schemas.stage_receipt import FileState
+from distill.stages import Stage
+from distill.units.cutting import Unit, cut_file
+from distill.units.parts import Part, Range, load_part, read_range
+
+__all__ = ["PACKED", "PARTS", "Context", "Cut", "Job", "Workshop", "digest_of", "place_of"]
+
+PARTS = ".distill/parts"
+PACKED = (".gz", ".zst")
+
+
+class Context(NamedTuple):
+    """What every unit of a stage shares, on whatever worker."""
+
+    project: str
+    """Folder of the project."""
+    plan: Plan
+    """Every file of the build."""
+    config: Config
+    """The settings."""
+    stage: str
+    """Receipt name."""
+    memo: dict[str, Any]
+    """What a worker builds once."""
+
+
+class Job(NamedTuple):
+    """One part to be made."""
+
+    function: str
+    """`module:name` of a function of (context, (path of the part, *payload)) that returns the Part."""
+    payload: tuple[Any, ...]
+    """Plain values."""
+    digests: tuple[str, ...]
+    """Hashes of everything it reads."""
+    place: str
+    """What it works on, for a person."""
+    bytes: int = 0
+    """Size of what it reads, for the progress."""
+
+
+class Cut(msgspec.Struct):
+    """A file and its units."""
+
+    blake3: str
+    """Of its bytes."""
+    sha256: str
+    """Likewise."""
+    bytes: int
+    """Its length."""
+    units: list[Unit]
+    """In order."""
+
+
+class Workshop:
+    """The units of one stage."""
+
+    def __init__(self, stage: Stage, work: Any) -> None:
+        """Sweep what a killed run left and start the engine."""
+        self.stage, self.work = stage, work
+        self.folder = work.project / PARTS / stage.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._cuts = work.project / PARTS / "cuts"
+        self._cuts.mkdir(exist_ok=True)
+        for path in self.folder.glob(f"*{TEMPORARY}*"):
+            path.unlink(missing_ok=True)
+        context = Context(str(work.project), work.plan, work.config, stage.name, {})
+        self.engine: Engine = make_engine(work.config.engine, work.config.workers, context)
+        self.books = Books(by_file=stage.by_file)
+        self._used: set[str] = set()
+        self._read: dict[FileRef, os.stat_result] = {}
+
+    # inputs
+
+    def cut(self, ref: FileRef) -> Iterator[Unit]:
+        """Yield the units of an input as it is read, or at once where it was cut before; it is in `work.inputs` afterwards."""
+        work = self.work
+        self._read[ref] = (work.project / ref.path).stat()
+        known = work.known_hashes(ref.path)
+        cut = self._known_cut(known[0]) if known is not None else None
+        if known is not None and cut is not None:
+            yield from cut.units
+        else:
+            file = HashedFile(work.project / ref.path, ref.recorded, sha256=known is None, progress=lambda count: None)
+            self._read[ref] = file.before
+            units: list[Unit] = []
+            for unit in cut_file(file, whole=ref.path.endswith(PACKED)):
+                units.append(unit)
+                yield unit
+            if file.finish():
+                work.unchanged[ref.path] = file.before
+            elif file.path.stat().st_size > file.hasher.bytes:
+                work.grown.append(ref.recorded)
+            sha256 = file.hasher.sha256 or (known[1] if known is not None and known[0] == file.hasher.blake3 else "")
+            sha256 = sha256 or hash_file(file.path, sha256=True, length=file.hasher.bytes).sha256
+            cut = Cut(file.hasher.blake3, sha256, file.hasher.bytes, units)
+            self.save_cut(cut)
+        sha256 = known[1] if known is not None and known[0] == cut.blake3 else cut.sha256
+        work.inputs[ref.recorded] = FileState(path=ref.recorded, blake3=cut.blake3, sha256=sha256, bytes=cut.bytes, record_count=0)
+
+    def _known_cut(self, digest: str) -> Cut | None:
+        try:
+            cut = msgspec.msgpack.decode((self._cuts / digest).read_bytes(), type=Cut)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return cut if cut.blake3 == digest else None
+
+    def save_cut(self, cut: Cut) -> None:
+        """Remember how a file is cut."""
+        temporary = self._cuts / f"{cut.blake3}{TEMPORARY}{os.getpid()}"
+        temporary.write_bytes(msgspec.msgpack.encode(cut))
+        temporary.replace(self._cuts / cut.blake3)
+
+    def pair(self, left: FileRef, right: FileRef) -> Iterator[tuple[Unit, Unit]]:
+        """Yield the units of two files of the same number of lines, line by line the same.
+
+        Raises:
+            IntegrityError: they have not the same number of lines.
+        """
+        ours, theirs = list(self.cut(left)), list(self.cut(right))
+        if [unit.lines for unit in ours] != [unit.lines for unit in theirs]:
+            theirs = list(_cut_at(self.work.project / right.path, [unit.lines for unit in ours[1:]]))
+        if len(ours) != len(theirs):
+            raise IntegrityError(f"{right.recorded}: has not as many lines as {left.recorded}; run doit score")
+        yield from zip(ours, theirs, strict=True)
+
+    def count_lines(self, ref: FileRef) -> int:
+        """Return the number of lines of one of our own files."""
+        with (self.work.project / ref.path).open("rb") as file:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+    def count_input(self, ref: FileRef, records: int) -> None:
+        """Say how many records an input held."""
+        state = self.work.inputs[ref.recorded]
+        self.work.inputs[ref.recorded] = msgspec.structs.replace(state, record_count=records)
+
+    def check_inputs(self) -> None:
+        """Check that no input changed while units were read from it.
+
+        Raises:
+            InputError: one did, other than by growing.
+        """
+        for ref, before in self._read.items():
+            path = self.work.project / ref.path
+            try:
+                after = path.stat()
+            except FileNotFoundError as err:
+                raise InputError(f"{ref.recorded}: vanished while it was read; run doit again") from err
+            if _state(after) == _state(before):
+                continue
+            known = self.work.inputs[ref.recorded]
+            self.work.unchanged.pop(ref.path, None)
+            if after.st_size < known.bytes or hash_file(path, length=known.bytes).blake3 != known.blake3:
+                raise InputError(f"{ref.recorded}: changed while it was read; run doit again when nobody writes to it")
+            if after.st_size > known.bytes and ref.recorded not in self.work.grown:
+                self.work.grown.append(ref.recorded)
+
+    # parts
+
+    def parts(self, jobs: Iterable[Job], *, reuse: bool = True) -> Iterator[Part]:
+        """Yield the part of every job, in order: taken over where its inputs and the stage are the same, else made now.
+
+        Without `reuse` the function is called in any case and decides for itself.
+        """
+        order: deque[tuple[Job, Part | None]] = deque()
+
+        def missing() -> Iterator[Task]:
+            for job in jobs:
+                key = row_id(job.function, self.work.identity, *job.digests)
+                path = str(self.folder / key)
+                self._used.add(key)
+                part = load_part(path) if reuse and not self.work.always else None
+                order.append((job, part))
+                if part is None:
+                    yield Task(job.function, (path, *job.payload), job.place)
+
+        for made in self.engine.map(missing()):
+            while order[0][1] is not None:
+                job, part = order.popleft()
+                yield self._take(job, part)
+            job, _ = order.popleft()
+            yield self._take(job, made)
+        while order:
+            job, part = order.popleft()
+            yield self._take(job, part)
+
+    def _take(self, job: Job, part: Part | None) -> Part:
+        self.work.progress(job.bytes)
+        if part is None:
+            raise AssertionError(job.place)
+        self.books.merge(part.facts["books"])
+        return part
+
+    def close(self, *, good: bool) -> None:
+        """Let the engine go; after a good run, parts that were not used go too."""
+        self.engine.close()
+        if good:
+            for path in self.folder.iterdir():
+                if path.name not in self._used:
+                    path.unlink(missing_ok=True)
+
+
+def _cut_at(path: Path, bounds: list[int]) -> Iterator[Unit]:
+    """Yield the units of a file that start at its first line and at those of `bounds`, counted from 0."""
+    start = place = before = lines = 0
+    digest, left = FileHasher(sha256=False), list(reversed(bounds))
+    with path.open("rb") as file:
+        for line in file:
+            if left and lines == left[-1]:
+                yield Unit(start, place, before, digest.blake3)
+                start, before, digest = place, left.pop(), FileHasher(sha256=False)
+            digest.update(line)
+            place, lines = place + len(line), lines + 1
+    if left and lines == left[-1]:
+        yield Unit(start, place, before, digest.blake3)
+        start, before, digest = place, left.pop(), FileHasher(sha256=False)
+    if not left:
+        yield Unit(start, place, before, digest.blake3)
+
+
+def _state(stat: os.stat_result) -> tuple[int, int, int, int]:
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+
+def digest_of(ranges: Iterable[Range]) -> str:
+    """Return the hash of what stands in the ranges of a bucket."""
+    hasher = FileHasher(sha256=False)
+    for one in ranges:
+        hasher.update(read_range(one))
+    return hasher.blake3
+
+
+def place_of(ref: FileRef, unit: Unit) -> str:
+    """Return a unit as a person is told of it."""
+    return f"{ref.recorded}, bytes {unit.start:,} to {unit.end:,}"
+
