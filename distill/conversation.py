@@ -13,6 +13,8 @@ from distill.schemas.evidence import EvidenceRecord, Message
 __all__ = ["Turn", "answer_key", "build_turns", "has_leak", "normalise", "plain_key", "render_messages", "text_key", "user_text"]
 
 LEAK_LENGTH = 20
+_WHITE = "\n\t\r\x0b\x0c\x1c\x1d\x1e\x1f"
+"""White space of ASCII besides the space."""
 
 
 class Turn(NamedTuple):
@@ -28,8 +30,8 @@ class Turn(NamedTuple):
 
 def normalise(text: str) -> str:
     """Return the text with runs of white space made one and its ends cut; a text that is so already costs next to nothing."""
-    if text.isprintable() and text.isascii() and "  " not in text and text[:1] != " " and text[-1:] != " ":
-        return text  # of ASCII, only the space is printable and white
+    if text.isascii() and "  " not in text and text[:1] != " " and text[-1:] != " " and not any(map(text.__contains__, _WHITE)):
+        return text
     return " ".join(text.split())
 
 

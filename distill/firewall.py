@@ -31,11 +31,15 @@ ROW_TYPES: dict[str, type[msgspec.Struct]] = {
 
 _GONE = frozenset({"same_run", "superseded_by_review", "conflicting_verdicts", "run_id_reused"})
 _SHORT = 20
+_HASH = re.compile(r"[0-9a-f]{64}").fullmatch
 _PLACES = re.compile(r"(?<=[0-9a-f]{64}); ")  # a file name may hold a semicolon
 
 
 def split_places(provenance: str) -> list[str]:
     """Return the places a row comes from."""
+    places = provenance.split("; ")
+    if len(places) == 2 and _HASH(places[0][-64:]):
+        return places
     return _PLACES.split(provenance)
 
 

@@ -16,6 +16,8 @@ from blake3 import blake3
 __all__ = ["FileHasher", "aggregate_hash", "hash_bytes", "hash_file", "hash_parts", "row_id", "tagged"]
 
 _CHUNK = 1 << 18
+_SHORT = 2048
+_LENGTHS = [length.to_bytes(8, "little") for length in range(_SHORT)]
 
 
 def tagged(digest: bytes) -> str:
@@ -33,7 +35,8 @@ def hash_parts(parts: Iterable[str | bytes | None], *, prefix: bytes = b"") -> b
     pieces = [prefix]
     for part in parts:
         data = part.encode() if isinstance(part, str) else part or b""
-        pieces += (len(data).to_bytes(8, "little"), data)
+        length = len(data)
+        pieces += (_LENGTHS[length] if length < _SHORT else length.to_bytes(8, "little"), data)
     return blake3(b"".join(pieces)).digest()
 
 

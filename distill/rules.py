@@ -6,7 +6,7 @@ signal with the verdict fail never raises a category.
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from distill.schemas.evidence import Signal
 from distill.schemas.scored_run import Category, SubScores
@@ -152,6 +152,28 @@ def _decisions(signals: Sequence[Signal]) -> frozenset[str]:
         if signal.kind == "human" and signal.verdict != "none":
             last[i if signal.by is None else signal.by] = signal.verdict
     return frozenset(last.values())
+
+
+def judge_row(signals: Sequence[Signal], *, errors: bool, attempts: int | None, judge_confidence: float) -> Judgement:
+    """Apply the rules to the signals of one row; rows that say the same are judged once."""
+    key = (errors, (attempts or 1) > 1, judge_confidence, *[_shape(signal) for signal in signals])
+    known = _JUDGED.get(key)
+    if known is None:
+        facts = build_facts(signals, errors=errors, attempts=attempts, judge_confidence=judge_confidence)
+        known = score_run(facts, signals)
+        if len(_JUDGED) < 1 << 16:
+            _JUDGED[key] = known
+    return known
+
+
+_JUDGED: dict[Any, Judgement] = {}
+
+
+def _shape(signal: Signal) -> tuple[Any, ...]:
+    """Return everything of a signal that the rules look at."""
+    checks = signal.checks
+    counts = None if checks is None else (checks.passed, checks.failed)
+    return (signal.kind, signal.verdict, signal.aspect, signal.confidence, signal.by, counts)
 
 
 def score_run(facts: Facts, signals: Sequence[Signal]) -> Judgement:

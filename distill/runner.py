@@ -20,7 +20,7 @@ from distill.errors import ContaminationError, IntegrityError
 from distill.files import HashedFile, TargetFile, read_log, sync_folder
 from distill.firewall import ROW_TYPES, Verdicts, check_rows
 from distill.hashing import aggregate_hash, hash_file
-from distill.jsonl import BadLine, RawLine, decode_document, encode_row
+from distill.jsonl import BadLine, RawLine, decode_document
 from distill.outcome import Outcome
 from distill.plan import EVIDENCE, RESOLUTION, SCORED, FileRef, Plan, RawLog
 from distill.runs import Run, assemble_runs
@@ -117,8 +117,7 @@ def _run(stage: Stage, work: Work, shop: Workshop) -> Finished:
     books = shop.books
     try:
         if stage.units is not None:
-            module, name = stage.units.split(":")
-            check = getattr(import_module(module), name)(shop, outputs)
+            check = import_module(stage.units).run_units(shop, outputs)
             shop.check_inputs()
             written = outputs.close()
             _check_units(stage, outputs, check, work)

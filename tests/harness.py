@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CONFIG", "DODO", "STAGE_NAMES", "Project", "Result", "many_outcomes", "outcome", "review", "sample_project"]
+__all__ = ["CONFIG", "DODO", "SFT_LEAK", "STAGE_NAMES", "Project", "Result", "many_outcomes", "outcome", "review", "sample_project"]
 
 CONFIG = """
 [[sources]]
@@ -31,6 +31,26 @@ optional = true
 """
 DODO = "from distill.build.tasks import DOIT_CONFIG, task_pipeline\n"
 STAGE_NAMES = ("collect", "score", "extract-playbooks", "export-rag", "export-sft", "export-preference", "index")
+SFT_LEAK = """
+from distill.stages import export_sft
+
+
+def keep_out(one, config):
+    return None if one.category == 'rejected' else strict(one, config)
+
+
+def spread(one, config, part):
+    export_sft.keep_out = keep_out
+    try:
+        return honest['export-sft'].spread(one, config, part)
+    finally:
+        export_sft.keep_out = strict
+
+
+strict = export_sft.keep_out
+planted = honest | {'export-sft': honest['export-sft']._replace(hopeless=frozenset(), keep_out=keep_out, spread=spread)}
+"""
+"""Plant for `exports:EXPORTS` that exports rejected runs."""
 _DOIT_CFG = "[COMMAND]\nrun = distill.build.command:Run\n"
 
 
@@ -133,10 +153,15 @@ class Project:
         base = self.folder / "data/held" / kind
         return sorted("/".join(path.relative_to(base).parts[1:]) for path in base.rglob("*") if path.is_file())
 
-    def plant(self, module: str, body: str) -> None:
-        """Let dodo.py put `planted(*records)`, which may call `honest`, in a stage's place while a file `planted` is there."""
-        head = f"import os\nimport time\nimport msgspec\nimport distill.stages.{module} as stage\n{DODO}\nhonest = stage.run\n"
-        self.write("dodo.py", f"{head}\n{body}\nif os.path.exists('planted'):\n    stage.run = planted\n")
+    def plant(self, place: str, body: str) -> None:
+        """Let dodo.py put `planted`, which may use `honest`, in a place while a file `planted` is there.
+
+        A place is the module of a stage, whose `run` is meant, or `module:name` below `distill.units`.
+        """
+        module, _, name = place.partition(":")
+        module, name = (f"units.{module}", name) if name else (f"stages.{module}", "run")
+        head = f"import os\nimport time\nimport msgspec\nimport distill.{module} as stage\n{DODO}\nhonest = stage.{name}\n"
+        self.write("dodo.py", f"{head}\n{body}\nif os.path.exists('planted'):\n    stage.{name} = planted\n")
         self.write("planted", "")
 
     def tree(self) -> dict[str, tuple[bytes, int]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distill.drift import FIRST_RUN
-from tests.harness import CONFIG, STAGE_NAMES, Project, Result, outcome, review
+from tests.harness import CONFIG, SFT_LEAK, STAGE_NAMES, Project, Result, outcome, review
 
 SETTINGS = "min_rows = { sft = 0 }\n"
 LOG = "outcomes.jsonl"
@@ -21,15 +21,7 @@ def planted(*records):
         rows = tuple(row._replace(value=msgspec.structs.replace(row.value, title=row.value.title + ' indeed')) for row in out.rows)
         yield msgspec.structs.replace(out, rows=rows)
 """
-LEAKING = """
-def planted(runs, config):
-    kept = list(runs)
-    yield from honest([one for one in kept if one.category != 'rejected'], config)
-    for one in kept:
-        if one.category == 'rejected':
-            yield stage._export(one, stage.run_turns(one), config)
-"""
-RAISING = "def planted(*records):\n    raise RuntimeError('the roof is open')\n    yield\n"
+RAISING = "def planted(*given):\n    raise RuntimeError('the roof is open')\n"
 HALFWAY = "def planted(logs, config):\n    for log, lines in logs:\n        list(lines)\n        break\n    raise RuntimeError('no further')\n    yield\n"
 
 
@@ -208,7 +200,7 @@ def test_a_dataset_that_fell_to_nothing_is_an_alert(project: Project) -> None:
 
 def test_the_firewall_is_an_alert(project: Project) -> None:
     """A stage whose rows leak is named, and the run does not pass."""
-    project.plant("export_sft", LEAKING)
+    project.plant("exports:EXPORTS", SFT_LEAK)
 
     result, drift = grow(project, rows(2, 0, first=700))
 
@@ -298,7 +290,7 @@ def test_behind_a_damaged_run_the_last_good_one_is_asked(project: Project) -> No
 
 def test_what_came_with_a_failed_run_is_still_new(project: Project) -> None:
     """A bad day whose first run failed before it was scored is an alert of the run that repairs it."""
-    project.plant("score", RAISING)
+    project.plant("score:score_unit", RAISING)
     failed, first = grow(project, rows(110, 66, first=700))
     (project.folder / "planted").unlink()
 

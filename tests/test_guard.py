@@ -13,7 +13,7 @@ from tests.harness import CONFIG, STAGE_NAMES, Project, outcome, sample_project
 LOG = "logs/2026/04/28/outcomes.jsonl"
 SFT = "exports/sft/instruction_response.jsonl"
 PAIRS = "exports/preference/chosen_rejected.jsonl"
-RAISING = "def planted(*records):\n    raise RuntimeError('the roof is open')\n    yield\n"
+RAISING = "def planted(*given):\n    raise RuntimeError('the roof is open')\n"
 CHANGING = """
 def planted(logs, config):
     def each():
@@ -92,7 +92,7 @@ def test_list_names_every_stage_and_info_says_why(project: Project) -> None:
 )
 def test_a_failing_stage_always_leaves_a_summary(project: Project, words: tuple[str, ...]) -> None:
     """A stage that raised ends in a run directory and exit status 1 whatever options or selection doit is given."""
-    project.plant("export_sft", RAISING)
+    project.plant("exports:export_unit", RAISING)
     project.replace_text(LOG, "Parse a date.", "Parse a time.")
     if "-s" in words:
         (project.folder / SFT).unlink()

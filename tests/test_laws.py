@@ -24,7 +24,7 @@ from distill.build.tasks import task_pipeline
 print(json.dumps([{key: task[key] for key in ("basename", "file_dep", "targets")} for task in task_pipeline() if "file_dep" in task]))
 """
 SLOW = "def planted(*records):\n    open('started', 'w').close()\n    time.sleep(float(open('planted').read() or 0))\n    yield from honest(*records)\n"
-RAISING = "def planted(*records):\n    raise RuntimeError('the roof is open')\n    yield\n"
+RAISING = "def planted(*given):\n    raise RuntimeError('the roof is open')\n"
 
 
 def tasks_of(project: Project) -> dict[str, tuple[list[str], list[str]]]:
@@ -188,7 +188,7 @@ def test_skipped_rows_beyond_the_bound_fail_the_run_and_stop_nothing(tmp_path: P
 
 def test_a_stage_that_raised_stops_those_below_and_no_others(project: Project) -> None:
     """SPEC 7, law 8: what raises stops the stages below it, old exports of other inputs are moved away, and it is tried again."""
-    project.plant("score", RAISING)
+    project.plant("score:score_unit", RAISING)
     project.replace_text("logs/2026/04/28/outcomes.jsonl", "Parse a date.", "Parse a time.")
 
     result = project.doit()

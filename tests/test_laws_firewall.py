@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness import STAGE_NAMES, Project, outcome, sample_project
+from tests.harness import SFT_LEAK, STAGE_NAMES, Project, outcome, sample_project
 
 SFT = "exports/sft/instruction_response.jsonl"
 COMPLETIONS = "exports/sft/prompt_completion.jsonl"
@@ -10,17 +10,7 @@ RAG = "exports/rag/playbooks.jsonl"
 PAIRS = "exports/preference/chosen_rejected.jsonl"
 INDEX = "exports/index/playbooks.sqlite"
 
-SFT_LEAK = """
-def planted(runs, config):
-    kept = list(runs)
-    yield from honest([one for one in kept if one.category != 'rejected'], config)
-    for one in kept:
-        if one.category == 'rejected':
-            yield stage._export(one, stage.run_turns(one), config)
-"""
-UNREVIEWED = SFT_LEAK.replace("one.category != 'rejected'", "one.reasons[0] != 'no_signal'").replace(
-    "one.category == 'rejected'", "one.reasons[0] == 'no_signal'"
-)
+UNREVIEWED = SFT_LEAK.replace("one.category == 'rejected'", "one.reasons[0] == 'no_signal'")
 RAG_LEAK = """
 def planted(runs, playbooks, config):
     for one in honest(runs, playbooks, config):
@@ -33,13 +23,14 @@ def planted(runs, playbooks, config):
         yield msgspec.structs.replace(one, rows=tuple(rows))
 """
 SELF_PAIR = """
-def planted(runs, config):
-    for one in honest(runs, config):
-        yield msgspec.structs.replace(one, rows=tuple(
-            row._replace(value=msgspec.structs.replace(row.value, rejected_run_id=row.value.chosen_run_id))
-            if hasattr(row.value, 'chosen_run_id') else row for row in one.rows))
+def planted(row):
+    return honest(msgspec.structs.replace(row, rejected_run_id=row.chosen_run_id) if hasattr(row, 'chosen_run_id') else row)
 """
-EQUAL_TEXT = SELF_PAIR.replace("rejected_run_id=row.value.chosen_run_id", "rejected=row.value.chosen")
+EQUAL_TEXT = SELF_PAIR.replace("rejected_run_id=row.chosen_run_id", "rejected=row.chosen")
+DEAF = """
+def planted(*given):
+    return msgspec.structs.replace(honest(*given), category='accepted', reasons=['tests_passed'])
+"""
 INDEX_LEAK = """
 def planted(rows):
     for number, one in enumerate(honest(rows)):
@@ -48,14 +39,31 @@ def planted(rows):
             row = row._replace(value=msgspec.structs.replace(row.value, embedding_text='a wrong answer to the first task'))
         yield msgspec.structs.replace(one, rows=(row,))
 """
+OTHER_ID = """
+def planted(row):
+    return honest(msgspec.structs.replace(row, id=row.id[:-4] + 'fade') if hasattr(row, 'chosen_run_id') else row)
+"""
+SWAPPED = """
+def planted(row):
+    if hasattr(row, 'chosen_run_id'):
+        places = '; '.join(reversed(row.provenance.split('; ')))
+        row = msgspec.structs.replace(
+            row, chosen=row.rejected, rejected=row.chosen, chosen_run_id=row.rejected_run_id, rejected_run_id=row.chosen_run_id, provenance=places
+        )
+    return honest(row)
+"""
 LEAKS = {
-    "a rejected run": ("export_sft", SFT_LEAK, SFT, "forbidden_category"),
-    "an unreviewed run": ("export_sft", UNREVIEWED, COMPLETIONS, "forbidden_category"),
-    "a rejected text": ("export_rag", RAG_LEAK, RAG, "rejected_text"),
-    "a self-pair": ("export_preference", SELF_PAIR, PAIRS, "self_pair"),
-    "equal texts": ("export_preference", EQUAL_TEXT, PAIRS, "self_pair"),
-    "an altered row": ("index", INDEX_LEAK, INDEX, "unknown_row"),
+    "a rejected run": ("export-sft", "exports:EXPORTS", SFT_LEAK, SFT, "forbidden_category"),
+    "an unreviewed run": ("export-sft", "exports:EXPORTS", UNREVIEWED, COMPLETIONS, "forbidden_category"),
+    "a verdict not heeded": ("export-sft", "exports:build_run", DEAF, SFT, "forbidden_category"),
+    "a rejected text": ("export-rag", "export_rag", RAG_LEAK, RAG, "rejected_text"),
+    "a self-pair": ("export-preference", "exports:encode_trusted", SELF_PAIR, PAIRS, "self_pair"),
+    "equal texts": ("export-preference", "exports:encode_trusted", EQUAL_TEXT, PAIRS, "self_pair"),
+    "a swapped pair": ("export-preference", "exports:encode_trusted", SWAPPED, PAIRS, "forbidden_pair"),
+    "a pair under another id": ("export-preference", "exports:encode_trusted", OTHER_ID, PAIRS, "forbidden_pair"),
+    "an altered row": ("index", "index", INDEX_LEAK, INDEX, "unknown_row"),
 }
+"""Stage, place of the plant, plant, export that leaks, check that finds it."""
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +83,13 @@ def add_a_run(project: Project) -> None:
 @pytest.mark.parametrize("name", LEAKS)
 def test_a_leak_fails_its_stage_with_path_and_line(project: Project, name: str) -> None:
     """SPEC 7, law 6: a leak planted where a stage makes its rows fails it with path and line, and no export of it stays in place."""
-    module, body, path, check = LEAKS[name]
-    project.plant(module, body)
+    stage, place, body, path, check = LEAKS[name]
+    project.plant(place, body)
     add_a_run(project)
 
     result = project.doit()
 
     receipts = project.receipts()
-    stage = module.replace("_", "-")
     errors = [error for error in receipts[stage]["validation"]["errors"] if error.startswith(f"firewall: {path}:")]
     assert result.code == 1
     assert f"{path}:" in result.text
@@ -99,15 +106,14 @@ def test_a_leak_fails_its_stage_with_path_and_line(project: Project, name: str) 
 @pytest.mark.parametrize("name", LEAKS)
 def test_a_leak_is_not_tried_again_and_blocks_those_below(project: Project, name: str) -> None:
     """SPEC 7, law 6: the next doit exits 1 without executing the stage again; what is below it is blocked, the rest is built."""
-    module, body, path, _ = LEAKS[name]
-    project.plant(module, body)
+    stage, place, body, path, _ = LEAKS[name]
+    project.plant(place, body)
     add_a_run(project)
     first = project.doit()
     runs = project.runs
 
     again = project.doit()
 
-    stage = module.replace("_", "-")
     assert (first.code, again.code, again.executed, project.runs) == (1, 1, ["summary"], runs)
     assert path in again.text
     decisions = {name: receipt["decision"] for name, receipt in project.receipts().items()}
@@ -118,7 +124,7 @@ def test_a_leak_is_not_tried_again_and_blocks_those_below(project: Project, name
 
 def test_a_leak_with_unchanged_inputs_leaves_the_good_export(built: Project, project: Project) -> None:
     """SPEC 7, law 8: where the inputs are those of the export in place, a leak of a forced run leaves it there."""
-    project.plant("export_sft", SFT_LEAK)
+    project.plant("exports:EXPORTS", SFT_LEAK)
 
     assert project.doit("--always").code == 1
 
@@ -130,7 +136,7 @@ def test_a_leak_with_unchanged_inputs_leaves_the_good_export(built: Project, pro
 @pytest.mark.parametrize("way", ["--always", "changed inputs", "forget"])
 def test_a_repaired_stage_is_executed_again(project: Project, way: str) -> None:
     """SPEC 7, law 6: the same code is not tried again by itself; `--always`, `forget` or other inputs execute it, and it passes."""
-    project.plant("export_sft", SFT_LEAK)
+    project.plant("exports:EXPORTS", SFT_LEAK)
     add_a_run(project)
     project.doit()
     (project.folder / "planted").unlink()
@@ -151,7 +157,7 @@ def test_a_repaired_stage_is_executed_again(project: Project, way: str) -> None:
 @pytest.mark.parametrize("words", [("-n", "2"), ("-r", "zero"), ("--continue",), (SFT,), ("--always",), ("export_sft",)])
 def test_a_leak_is_told_however_doit_is_called(project: Project, words: tuple[str, ...]) -> None:
     """SPEC 7, law 6: a leak ends in exit status 1, a summary and a receipt, whatever options or selection doit is given."""
-    project.plant("export_sft", SFT_LEAK)
+    project.plant("exports:EXPORTS", SFT_LEAK)
     add_a_run(project)
 
     result = project.doit(*words)

@@ -183,18 +183,21 @@ def test_forged_bytes_are_kept_while_the_stage_is_blocked_or_failed(project: Pro
     assert tampers(project) == ["exports/sft/prompt_completion.jsonl"]
 
 
-def test_an_edit_between_two_stages_fails_the_reader(built: Project, project: Project) -> None:
-    """SPEC 7, law 11: evidence changed after collect and before score is no input: score fails, and the next doit heals it."""
+@pytest.mark.parametrize(("place", "told"), [
+    ("score:run_score", "changed by other hands since collect wrote it"), ("score:score_unit", "changed while it was read"),
+], ids=["before it is read", "while it is read"])  # fmt: skip
+def test_an_edit_between_two_stages_fails_the_reader(built: Project, project: Project, place: str, told: str) -> None:
+    """SPEC 7, law 11: evidence changed after collect and before score reads it is no input: score fails, and the next doit heals it."""
     name = "data/evidence/2026/04/28/outcomes.jsonl"
-    body = f"def planted(*records):\n    data = open('{name}').read()\n    open('{name}', 'w').write(data.replace('Parse', 'Pause'))\n    yield from honest(*records)\n"
-    project.plant("score", body)
+    body = f"def planted(*given):\n    data = open('{name}').read()\n    open('{name}', 'w').write(data.replace('Parse', 'Pause'))\n    return honest(*given)\n"
+    project.plant(place, body)
 
     result = project.doit("--always")
 
     receipts = project.receipts()
     assert result.code == 1
     assert [receipts[stage]["decision"] for stage in STAGE_NAMES[:3]] == ["executed", "failed", "blocked"]
-    assert receipts["score"]["validation"]["errors"][0].startswith(f"{name}: changed by other hands since collect wrote it")
+    assert receipts["score"]["validation"]["errors"][0].startswith(f"{name}: {told}")
     (project.folder / "planted").unlink()
     assert project.doit().code == 0
     assert project.data_files() == built.data_files()

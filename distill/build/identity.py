@@ -20,7 +20,8 @@ from distill.stages import STAGES, Stage
 __all__ = ["identity_of"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_SHARED = ("distill.runner", "distill.files", "distill.engine", "distill.jsonl", "distill.hashing", "distill.validation")
+_SHARED = ("distill.runner", "distill.books", "distill.files", "distill.engine", "distill.jsonl", "distill.hashing", "distill.validation",
+           "distill.units.outputs", "distill.units.workshop", "distill.units.parts", "distill.units.cutting")  # fmt: skip
 _TOOLS = ("blake3", "msgspec")
 _MORE_TOOLS = {"collect": ("jmespath", "zstandard")}
 
@@ -92,7 +93,7 @@ def _code_hashes(store: Store) -> dict[str, str]:
 def _signature() -> str:
     """Return the fingerprints of every file of the package; code does not change under a running process."""
     found: list[str] = []
-    for folder in (_PACKAGE, *(_PACKAGE / name for name in ("formats", "schemas", "stages"))):
+    for folder in (_PACKAGE, *(_PACKAGE / name for name in ("formats", "schemas", "stages", "units"))):
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".py"):
@@ -104,7 +105,8 @@ def _signature() -> str:
 def _code_hash(stage: Stage) -> str:
     from distill.hashing import aggregate_hash, hash_bytes  # noqa: PLC0415 -- not on a no-op
 
-    start = [stage.module, *(["distill.firewall"] if stage.name.startswith("export-") else [])]
+    units = [stage.units] if stage.units is not None else []
+    start = [stage.module, *units, *(["distill.firewall"] if stage.name.startswith("export-") else [])]
     files = _imports_of(start) | {name: path for name in _SHARED if (path := _module_path(name)) is not None}
     return aggregate_hash((name, hash_bytes(path.read_bytes())) for name, path in files.items())
 

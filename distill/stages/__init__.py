@@ -42,7 +42,7 @@ class Stage(NamedTuple):
     by_file: bool = False
     """Whether its receipt counts per partition."""
     units: str | None = None
-    """`module:function` that does the same over units, where there is one."""
+    """Module whose `run_units` does the same over units, where there is one."""
 
 
 def _raw(plan: Plan) -> tuple[FileRef, ...]:
@@ -70,17 +70,17 @@ STAGES: tuple[Stage, ...] = (
         "collect", "collect", "distill.stages.collect", "read the raw logs into evidence", "record", (), _raw,
         lambda plan: (*plan.evidence, f"{QUARANTINE}/collect.jsonl"),
         ("sources", "human_reviewers", "infrastructure_patterns", "max_line_bytes", "max_skipped", "recorded_at"),
-        quarantine=f"{QUARANTINE}/collect.jsonl", by_file=True, units="distill.units.collect:run_collect",
+        quarantine=f"{QUARANTINE}/collect.jsonl", by_file=True, units="distill.units.collect",
     ),
     Stage(
         "score", "score", "distill.stages.score", "score every run and resolve what only the corpus shows", "run", ("collect",),
         lambda plan: _refs(*plan.evidence, *((DECISIONS,) if plan.decisions else ())),
         lambda plan: (*plan.scored, RESOLUTION), ("judge_confidence", "scopes", "positional"), by_file=True,
-        units="distill.units.score:run_score",
+        units="distill.units.score",
     ),
     Stage(
         "extract-playbooks", "extract_playbooks", "distill.stages.extract_playbooks", "distil one playbook per task", "run",
-        ("collect", "score"), _corpus, lambda plan: (PLAYBOOKS,), ("playbooks", "scopes"),
+        ("collect", "score"), _corpus, lambda plan: (PLAYBOOKS,), ("playbooks", "scopes"), units="distill.units.extract_playbooks",
     ),
     Stage(
         "export-rag", "export_rag", "distill.stages.export_rag", "export documents for retrieval", "candidate",
@@ -90,13 +90,13 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "export-sft", "export_sft", "distill.stages.export_sft", "export rows for supervised fine-tuning", "run", ("collect", "score"),
         _corpus, lambda plan: (SFT, COMPLETIONS, f"{QUARANTINE}/sft.jsonl"), ("sft", "scopes", "min_rows.sft"),
-        quarantine=f"{QUARANTINE}/sft.jsonl", dataset=SFT, units="distill.units.exports:run_export",
+        quarantine=f"{QUARANTINE}/sft.jsonl", dataset=SFT, units="distill.units.export_sft",
     ),
     Stage(
         "export-preference", "export_preference", "distill.stages.export_preference", "export pairs of a better and a worse answer", "run",
         ("collect", "score"), _corpus, lambda plan: (PREFERENCE, f"{QUARANTINE}/preference.jsonl"),
         ("sft.include", "preference", "scopes", "min_rows.preference"), quarantine=f"{QUARANTINE}/preference.jsonl", dataset=PREFERENCE,
-        units="distill.units.exports:run_export",
+        units="distill.units.export_preference",
     ),
     Stage(
         "index", "index", "distill.stages.index", "build the full-text index over the retrieval rows", "row", ("export-rag",),

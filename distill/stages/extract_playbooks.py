@@ -13,7 +13,7 @@ from distill.schemas.scored_run import CATEGORIES
 from distill.stages import PLAYBOOKS
 from distill.stages.export_common import run_turns
 
-__all__ = ["build_playbook", "make_title", "run"]
+__all__ = ["build_playbook", "find_group", "gather", "make_title", "run"]
 
 _TITLE = 80
 
@@ -22,23 +22,34 @@ def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
     """Yield one outcome per scored row; the playbook of a group comes with its first run."""
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for one in runs:
-        value = _group_of(one, config.playbooks.group_by)
-        if one.excluded is not None:
-            yield Outcome("filtered", one.evidence.id, reason=one.excluded)
-        elif value is None:
-            yield Outcome("filtered", one.evidence.id, reason="missing_task_id")
+        group = find_group(one, config)
+        if isinstance(group, Outcome):
+            yield group
         else:
-            groups[one.scope, value].append(one)
-    for (scope, value), members in sorted(groups.items()):
-        members.sort(key=lambda one: one.evidence.id)
-        playbook = build_playbook(f"{scope}:{value}" if scope else value, members)
-        if playbook is None:
-            yield from (Outcome("filtered", one.evidence.id, reason="no_playbook") for one in members)
-            continue
-        rows: tuple[Row, ...] = (Row(PLAYBOOKS, playbook.id, playbook),)
-        for one in members:
-            yield Outcome("accepted", one.evidence.id, rows=rows)
-            rows = ()
+            groups[group].append(one)
+    for group, members in sorted(groups.items()):
+        yield from gather(group, sorted(members, key=lambda one: one.evidence.id))
+
+
+def find_group(one: Run, config: Config) -> tuple[str, str] | Outcome:
+    """Return scope and group of a run, or its fate where it belongs to none."""
+    value = _group_of(one, config.playbooks.group_by)
+    if one.excluded is not None:
+        return Outcome("filtered", one.evidence.id, reason=one.excluded)
+    return Outcome("filtered", one.evidence.id, reason="missing_task_id") if value is None else (one.scope, value)
+
+
+def gather(group: tuple[str, str], members: list[Run]) -> Iterator[Outcome]:
+    """Yield the outcome of every run of one group; `members` are sorted by id."""
+    scope, value = group
+    playbook = build_playbook(f"{scope}:{value}" if scope else value, members)
+    if playbook is None:
+        yield from (Outcome("filtered", one.evidence.id, reason="no_playbook") for one in members)
+        return
+    rows: tuple[Row, ...] = (Row(PLAYBOOKS, playbook.id, playbook),)
+    for one in members:
+        yield Outcome("accepted", one.evidence.id, rows=rows)
+        rows = ()
 
 
 def _group_of(one: Run, group_by: str) -> str | None:

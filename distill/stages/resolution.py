@@ -57,7 +57,9 @@ class Entry(msgspec.Struct, gc=False, array_like=True):
     """The correction of a person."""
 
 
-def build_entry(record: EvidenceRecord, scored: ScoredRun, scope: str, *, place: tuple[int, int] = (0, 0), positional: bool = False) -> Entry:
+def build_entry(
+    record: EvidenceRecord, scored: ScoredRun, scope: str, *, place: tuple[int, int] = (0, 0), positional: bool = False
+) -> Entry:
     """Reduce one row to what the resolution needs; a `positional` run id names a place, and equal rows have different ones."""
     human = any(signal.kind == "human" and signal.verdict != "none" for signal in record.signals)
     key = text_key(build_turns(record))

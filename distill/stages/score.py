@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from distill.config import Config
 from distill.outcome import Kind, Outcome, Row
 from distill.plan import RESOLUTION, SCORED
-from distill.rules import RULES_VERSION, build_facts, score_run
+from distill.rules import RULES_VERSION, judge_row
 from distill.schemas.evidence import EvidenceRecord
 from distill.schemas.scored_run import Category, ScoredRun
 from distill.stages.resolution import Entry, build_entry, resolve
@@ -20,8 +20,7 @@ OUTCOMES: dict[Category, Kind] = {
 
 def score_record(record: EvidenceRecord, *, judge_confidence: float) -> ScoredRun:
     """Score one row by itself."""
-    facts = build_facts(record.signals, errors=bool(record.errors), attempts=record.attempts, judge_confidence=judge_confidence)
-    verdict = score_run(facts, record.signals)
+    verdict = judge_row(record.signals, errors=bool(record.errors), attempts=record.attempts, judge_confidence=judge_confidence)
     return ScoredRun(
         evidence_id=record.id, run_id=record.run_id, task_id=record.task_id, category=verdict.category, score=verdict.score,
         reasons=verdict.reasons, sub_scores=verdict.sub_scores, rules_version=RULES_VERSION,

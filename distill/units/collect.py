@@ -16,7 +16,7 @@ from distill.units.cutting import Unit
 from distill.units.parts import Part, PartWriter
 from distill.units.workshop import PACKED, Context, Job, Workshop, place_of
 
-__all__ = ["collect_unit", "run_collect"]
+__all__ = ["collect_unit", "run_units"]
 
 _QUARANTINE = f"{QUARANTINE}/collect.jsonl"
 
@@ -48,8 +48,10 @@ def collect_unit(context: Context, payload: tuple[str, int, Unit]) -> Part:
         nonlocal met
         limit = context.config.max_line_bytes
         packed = log.file.path.endswith(PACKED)
-        for line in read_packed(file, log.file.path, max_line_bytes=limit) if packed else read_lines(
-            file, max_line_bytes=limit, number=unit.lines, offset=unit.start
+        for line in (
+            read_packed(file, log.file.path, max_line_bytes=limit)
+            if packed
+            else read_lines(file, max_line_bytes=limit, number=unit.lines, offset=unit.start)
         ):
             met += 1
             yield line
@@ -67,7 +69,7 @@ def collect_unit(context: Context, payload: tuple[str, int, Unit]) -> Part:
     return part.save(path, {"books": books.facts(), "met": met - pending, "pending": pending})
 
 
-def run_collect(shop: Workshop, outputs: Any) -> None:
+def run_units(shop: Workshop, outputs: Any) -> None:
     """Collect every raw log; the evidence of a partition is that of its units, in order."""
     plan = shop.work.plan
     owners: list[int] = []
@@ -92,4 +94,3 @@ def run_collect(shop: Workshop, outputs: Any) -> None:
         outputs.append(_QUARANTINE, part, "quarantine")
     for log, count in zip(plan.logs, met, strict=True):
         shop.count_input(log.file, count)
-

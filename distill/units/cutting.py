@@ -44,7 +44,7 @@ def cut_file(file: HashedFile, *, whole: bool = False, size: int = UNIT_BYTES) -
             lines += chunk.count(b"\n", 0, cut)
             yield Unit(start, place + cut, before, digest.blake3)
             digest = FileHasher(sha256=False)
-            chunk, place = chunk[cut:], place + cut  # noqa: PLW2901 -- the rest of it
+            chunk, place = chunk[cut:], place + cut
             start, before = place, lines
         digest.update(chunk)
         lines += 0 if whole else chunk.count(b"\n")

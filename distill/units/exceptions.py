@@ -31,6 +31,11 @@ class Exceptions:
                 elif row.kind == "pooled":
                     joined.add(row.evidence_id)
         self._joined = joined | set(self._leads.values())
+        self._known = {identity for identity, _ in self._rows} | self._joined
+
+    def speaks_of(self, identity: str) -> bool:
+        """Tell whether anything is said of a run, by its evidence id."""
+        return identity in self._known
 
     def about(self, identity: str, where: str) -> list[ResolutionRow]:
         """Return the rows about one evidence row."""

@@ -5,6 +5,7 @@ together by its id. The generators of `distill.stages` are the reference.
 """
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -12,14 +13,12 @@ import msgspec
 
 from distill.books import Books
 from distill.errors import IntegrityError
-from distill.hashing import row_id
 from distill.jsonl import encode_trusted, row_decoder
 from distill.outcome import Kind, Outcome, Row
 from distill.plan import RESOLUTION, FileRef
 from distill.runs import Run, build_run, pool_run
 from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
 from distill.schemas.scored_run import ScoredRun
-from distill.stages import COMPLETIONS, PREFERENCE, QUARANTINE, SFT, export_preference, export_sft
 from distill.stages.export_common import leave_out
 from distill.units.cutting import Unit
 from distill.units.exceptions import Exceptions, read_exceptions
@@ -27,10 +26,7 @@ from distill.units.guard import check_exports, permit_line
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
 from distill.units.workshop import Context, Job, Workshop, digest_of, place_of
 
-__all__ = ["EXPORTS", "export_unit", "gather_bucket", "pool_bucket", "run_export"]
-
-_ENCODE = msgspec.json.Encoder().encode
-_SIDE = msgspec.json.Decoder(export_preference.Side).decode
+__all__ = ["Export", "decode_exported", "decode_whole", "export_unit", "gather_bucket", "pool_bucket", "run_export"]
 
 
 class ScoredLine(msgspec.Struct, frozen=True, gc=False):
@@ -78,80 +74,33 @@ class ExportedEvidence(msgspec.Struct, frozen=True, gc=False):
 _SCORED: Callable[[bytes], Any] = msgspec.json.Decoder(ScoredLine).decode
 _JUDGED: Callable[[bytes], Any] = msgspec.json.Decoder(JudgedEvidence).decode
 _EXPORTED: Callable[[bytes], Any] = msgspec.json.Decoder(ExportedEvidence).decode
-_WHOLE = row_decoder(EvidenceRecord)
+decode_whole = row_decoder(EvidenceRecord)
 _WHOLE_SCORED = row_decoder(ScoredRun)
+
+
+def decode_exported(line: bytes) -> Any:
+    """Return a record of which only what SFT and preference read is there; one with messages is decoded whole."""
+    record = _EXPORTED(line)
+    return decode_whole(line) if record.messages is not None else record
 
 
 class Export(NamedTuple):
     """What is particular to one export."""
 
+    hopeless: frozenset[str]
+    """Categories that are kept out whatever else is known, so that their texts are not decoded."""
     keep_out: Callable[[Run, Any], tuple[Kind, str] | None]
     """Why a run's verdict alone keeps it out."""
-    spread: Callable[[Run, Any, PartWriter], Outcome | None]
-    """Puts a run among those of its group, or returns its fate."""
+    spread: Callable[[Run, list[bytes], Any, PartWriter], Outcome | None]
+    """Puts a run among those of its group, or returns its fate; its evidence lines, its own first, are given too."""
     gather: Callable[[list[bytes], Any, PartWriter], Iterator[Outcome]]
     """Yields the fates of one group, from sorted lines with their keys."""
     targets: tuple[tuple[str, str, int], ...]
     """Target, section and length of its keys."""
-    quarantine: str
+    quarantine: str | None
     """Where quarantined runs are written."""
-
-
-def _spread_sft(one: Run, config: Any, part: PartWriter) -> Outcome | None:
-    found = export_sft.spread(one, config)
-    if isinstance(found, Outcome):
-        return found
-    rows = {SFT: b"", COMPLETIONS: []}
-    for row in found.outcome.rows:
-        if row.target == SFT:
-            rows[SFT] = encode_trusted(row.value)
-        else:
-            rows[COMPLETIONS].append(row.key[KEY:].encode() + encode_trusted(row.value))  # type: ignore[attr-defined]
-    head = found.key.hex()[:KEY] + str(int(found.rank[0])) + found.rank[1]
-    part.keyed["groups"].append(b"\t".join([head.encode(), rows[SFT], *rows[COMPLETIONS]]))  # type: ignore[list-item]
-    return None
-
-
-def _gather_sft(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
-    """Let the smallest rank stand for a text, which is the first line."""
-    for place, line in enumerate(lines):
-        failed = line[KEY : KEY + 1] == b"1"
-        if place:
-            yield Outcome("filtered", "", reason="failed_turns" if failed else "duplicate_text")
-            continue
-        head, whole, *turns = line.split(b"\t")
-        identity = head[KEY + 1 :]
-        if whole:
-            part.keyed["whole"].append(identity + whole)
-        part.keyed["turns"] += [identity + turn for turn in turns]
-        yield Outcome("filtered", "", reason="failed_turns") if failed else Outcome("accepted", "")
-
-
-def _spread_preference(one: Run, config: Any, part: PartWriter) -> Outcome | None:
-    found = export_preference.spread(one, config)
-    if isinstance(found, Outcome):
-        return found
-    key = row_id("task", one.scope, one.evidence.task_id)
-    part.keyed["groups"].append(key.encode() + found.id.encode() + _ENCODE(found))
-    return None
-
-
-def _gather_preference(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
-    for outcome in export_preference.pair_task([_SIDE(line[2 * KEY :]) for line in lines], config.preference):
-        for row in outcome.rows:
-            part.keyed["pairs"].append(row.key.encode() + encode_trusted(row.value))
-        yield outcome
-
-
-EXPORTS = {
-    "export-sft": Export(
-        export_sft.keep_out, _spread_sft, _gather_sft, ((SFT, "whole", KEY), (COMPLETIONS, "turns", KEY + 5)), f"{QUARANTINE}/sft.jsonl"
-    ),
-    "export-preference": Export(
-        export_preference.keep_out, _spread_preference, _gather_preference, ((PREFERENCE, "pairs", KEY),), f"{QUARANTINE}/preference.jsonl"
-    ),
-}
-"""By receipt name."""
+    decode: Callable[[bytes], Any]
+    """Decodes the evidence fields it reads."""
 
 
 class _Spreader:
@@ -159,7 +108,8 @@ class _Spreader:
 
     def __init__(self, context: Context) -> None:
         self.config = context.config
-        self.stage, self.export = context.stage, EXPORTS[context.stage]
+        self.stage = context.stage
+        self.export: Export = import_module(context.module).EXPORT
         self.books, self.part = Books(by_file=False), PartWriter()
         self.scopes = {source.name: source.scope for source in context.config.sources}
 
@@ -167,15 +117,15 @@ class _Spreader:
         """Count a run whose verdict alone keeps it out; tell whether it does."""
         out = self.export.keep_out(one, self.config)
         if out is not None:
-            self.count(leave_out(self.stage, one, *out, target=self.export.quarantine))
+            self.count(leave_out(self.stage, one, *out, target=self.export.quarantine or ""))
         return out is not None
 
-    def spread(self, one: Run) -> None:
+    def spread(self, one: Run, lines: list[bytes]) -> None:
         """Put a run among those of its group, or count its fate."""
-        permit = permit_line(one, self.config)
+        permit = permit_line(one, self.config) if self.export.quarantine else None
         if permit is not None:
             self.part.keyed["permits"].append(permit)
-        outcome = self.export.spread(one, self.config, self.part)
+        outcome = self.export.spread(one, lines, self.config, self.part)
         if outcome is not None:
             self.count(outcome)
 
@@ -190,11 +140,6 @@ class _Spreader:
         self.part.keyed["quarantine"].append(row.key[0].encode() + encode_trusted(row.value))
 
 
-def _decode(line: bytes) -> Any:
-    record = _EXPORTED(line)
-    return _WHOLE(line) if record.messages is not None else record
-
-
 def export_unit(context: Context, payload: tuple[str, int, Unit, Unit]) -> Part:
     """Spread the runs of one range of evidence and of its scored runs."""
     path, number, left, right = payload
@@ -204,16 +149,16 @@ def export_unit(context: Context, payload: tuple[str, int, Unit, Unit]) -> Part:
     verdicts = read_range(Range(f"{context.project}/{scored}", right.start, right.end - right.start)).split(b"\n")[:-1]
     if len(lines) != len(verdicts):
         raise IntegrityError(f"{scored}: has not as many lines as {evidence}; run doit score")
+    hopeless, decode = spreader.export.hopeless, spreader.export.decode
     for line, verdict in zip(lines, verdicts, strict=True):
         row = _SCORED(verdict)
-        if row.evidence_id not in line[:100].decode(errors="replace"):
+        if row.evidence_id.encode() not in line[:80]:
             raise IntegrityError(f"{scored}: holds {row.evidence_id!r} where {evidence} holds another; run doit score")
-        if exceptions is None:
-            record = _JUDGED(line)
+        if exceptions is None or not exceptions.speaks_of(row.evidence_id):
+            record = _JUDGED(line) if row.category in hopeless else decode(line)
             one = build_run(record, row, (), spreader.scopes)
             if not spreader.judge(one):
-                one.evidence = _decode(line)
-                spreader.spread(one)
+                spreader.spread(one, [line])
         else:
             _spread_exception(spreader, exceptions, line, verdict)
     return spreader.part.save(path, {"books": spreader.books.facts(), "records": len(lines)})
@@ -221,8 +166,7 @@ def export_unit(context: Context, payload: tuple[str, int, Unit, Unit]) -> Part:
 
 def _spread_exception(spreader: _Spreader, exceptions: Exceptions, line: bytes, verdict: bytes) -> None:
     """Spread a run where the resolution may speak of it; what adds to another run goes to that one's bucket."""
-    record: Any = _decode(line)
-    row = _SCORED(verdict)
+    record, row = spreader.export.decode(line), _SCORED(verdict)
     rows = exceptions.about(record.id, str(record.provenance))
     one = build_run(record, row, rows, spreader.scopes)
     stands = exceptions.leads_to(record.id)
@@ -231,7 +175,7 @@ def _spread_exception(spreader: _Spreader, exceptions: Exceptions, line: bytes, 
     if exceptions.is_joined(record.id) and one.excluded != "duplicate":
         spreader.part.keyed["pool"].append(record.id.encode() + b"=" + line + b"\t" + verdict)
     elif not spreader.judge(one):
-        spreader.spread(one)
+        spreader.spread(one, [line])
 
 
 def pool_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
@@ -240,17 +184,19 @@ def pool_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     spreader, exceptions = _Spreader(context), read_exceptions(context)
     for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
         lines = [line[KEY:] for line in group]
-        others = [_WHOLE(line[1:]) for line in lines if line[:1] == b"+"]
+        added = [line[1:] for line in lines if line[:1] == b"+"]
+        others = [decode_whole(line) for line in added]
         for line in lines:
             if line[:1] != b"=":
                 continue
             own, verdict = line[1:].split(b"\t")
-            record = _WHOLE(own)
+            record = decode_whole(own)
             rows = exceptions.about(record.id, str(record.provenance)) if exceptions else []
             one = build_run(record, _WHOLE_SCORED(verdict), rows, spreader.scopes)
             pool_run(one, others, spreader.scopes)
             if not spreader.judge(one):
-                spreader.spread(one)
+                mates = {mate.id: raw for mate, raw in zip(others, added, strict=True)}
+                spreader.spread(one, [own, *(mates[mate.id] for mate in one.others)])
     return spreader.part.save(path, {"books": spreader.books.facts()})
 
 
@@ -264,9 +210,9 @@ def gather_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     return spreader.part.save(path, {"books": spreader.books.facts()})
 
 
-def run_export(shop: Workshop, outputs: Any) -> Callable[[], list[str]]:
+def run_export(shop: Workshop, outputs: Any) -> Callable[[], list[str]] | None:
     """Export every run; return the reading of what was written."""
-    plan, export = shop.work.plan, EXPORTS[shop.stage.name]
+    plan, export = shop.work.plan, import_module(shop.stage.units or "").EXPORT
     refs = [(FileRef(one, one), FileRef(two, two)) for one, two in zip(plan.evidence, plan.scored, strict=True)]
     owners: list[int] = []
     resolution = FileRef(RESOLUTION, RESOLUTION)
@@ -279,7 +225,9 @@ def run_export(shop: Workshop, outputs: Any) -> Callable[[], list[str]]:
             for one, two in shop.pair(left, right):
                 owners.append(number)
                 size = one.end - one.start + two.end - two.start
-                yield Job("distill.units.exports:export_unit", (number, one, two), (one.digest, two.digest, spoken), place_of(left, one), size)
+                yield Job(
+                    "distill.units.exports:export_unit", (number, one, two), (one.digest, two.digest, spoken), place_of(left, one), size
+                )
 
     counts = [0] * len(refs)
     parts: list[Part] = []
@@ -294,6 +242,8 @@ def run_export(shop: Workshop, outputs: Any) -> Callable[[], list[str]]:
     gathered = list(shop.parts(_buckets("gather_bucket", parts, "groups", "")))
     for target, section, skip in export.targets:
         outputs.merge(target, gathered, section, skip=skip)
+    if export.quarantine is None:
+        return None
     outputs.merge(export.quarantine, parts, "quarantine")
     return lambda: check_exports(shop, outputs, parts)
 

@@ -21,7 +21,7 @@ from distill.units.cutting import Unit
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
 from distill.units.workshop import Context, Job, Workshop, digest_of, place_of
 
-__all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_score", "score_unit"]
+__all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_units", "score_unit"]
 
 _NO_TEXT = b"-" * KEY
 _ENCODE = msgspec.json.Encoder().encode
@@ -137,7 +137,7 @@ def resolve_texts_bucket(context: Context, payload: tuple[str, list[Range]]) -> 
     return part.save(path, {"books": Books(by_file=True).facts()})
 
 
-def run_score(shop: Workshop, outputs: Any) -> None:
+def run_units(shop: Workshop, outputs: Any) -> None:
     """Score every partition, then resolve."""
     plan = shop.work.plan
     owners: list[int] = []
@@ -174,5 +174,3 @@ def resolution_order(line: bytes) -> tuple[str, str]:
     """Return the order of resolution rows of one evidence id."""
     row = msgspec.json.decode(line, type=ResolutionRow)
     return (row.provenance, row.kind)
-
-

@@ -8,7 +8,15 @@ from distill.stages import Stage
 
 __all__ = ["GROWTH", "check_space"]
 
-GROWTH = {"collect": 4.0, "score": 1.5, "extract-playbooks": 0.5, "export-rag": 1.5, "export-sft": 5.0, "export-preference": 6.0, "index": 3.0}
+GROWTH = {
+    "collect": 4.0,
+    "score": 1.5,
+    "extract-playbooks": 0.5,
+    "export-rag": 1.5,
+    "export-sft": 5.0,
+    "export-preference": 6.0,
+    "index": 3.0,
+}
 """Bytes a stage may write at its height for each byte it reads: targets, parts and temporary files; measured, with a reserve."""
 _RESERVE = 32 << 20
 
@@ -27,5 +35,6 @@ def check_space(stage: Stage, work: Any) -> None:
     free = shutil.disk_usage(work.project).free
     if size > _RESERVE and free < wanted:
         raise InputError(
-            f"{stage.name}: needs about {wanted / 1e6:,.0f} MB of disk to work, {free / 1e6:,.0f} MB are free; make room, then run doit again"
+            f"{stage.name}: needs about {wanted / 1e6:,.0f} MB of disk to work, {free / 1e6:,.0f} MB are free; "
+            "make room, then run doit again"
         )

@@ -37,6 +37,8 @@ class Context(NamedTuple):
     """The settings."""
     stage: str
     """Receipt name."""
+    module: str
+    """Of its units."""
     memo: dict[str, Any]
     """What a worker builds once."""
 
@@ -81,7 +83,7 @@ class Workshop:
         self._cuts.mkdir(exist_ok=True)
         for path in self.folder.glob(f"*{TEMPORARY}*"):
             path.unlink(missing_ok=True)
-        context = Context(str(work.project), work.plan, work.config, stage.name, {})
+        context = Context(str(work.project), work.plan, work.config, stage.name, stage.units or "", {})
         self.engine: Engine = make_engine(work.config.engine, work.config.workers, context)
         self.books = Books(by_file=stage.by_file)
         self._used: set[str] = set()
@@ -250,4 +252,3 @@ def digest_of(ranges: Iterable[Range]) -> str:
 def place_of(ref: FileRef, unit: Unit) -> str:
     """Return a unit as a person is told of it."""
     return f"{ref.recorded}, bytes {unit.start:,} to {unit.end:,}"
-

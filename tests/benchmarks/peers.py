@@ -1,7 +1,7 @@
-"""The same work by other tools: collect, score, SFT and preference over one corpus, each in its own process.
+"""The same work by other tools: collect, score, SFT and preference over one corpus, each started as a process of its own.
 
 `python -m tests.benchmarks.peers NAME LOGS OUT` runs one and prints its counts as JSON. None of them writes receipts, hashes a
-file, keeps a malformed row, or says which line made a row: what they leave out is named in `MISSING`.
+file, keeps a malformed row, reads its exports again, or takes anything over from its last run: what they leave out is named in `MISSING`.
 """
 
 import json
@@ -10,12 +10,21 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.frames import run_datasets, run_datatrove
+from tests.benchmarks.staged import CAP, run_staged
+
+__all__ = ["MISSING", "PEERS"]
+
 MISSING = {
-    "fused": "a script of msgspec and blake3 in one process: no receipts, no quarantine, no resolution, no second reading",
-    "polars": "malformed rows are dropped without a word; no hashes, no provenance, no receipts",
-    "duckdb": "malformed rows are dropped without a word; no hashes, no provenance, no receipts",
+    "fused": "one process, all in memory, nothing between the stages; malformed rows only counted; no file hashes, resolution, receipts, second reading",
+    "staged": "one process, exports in memory; malformed rows only counted; no file hashes, resolution, receipts, second reading",
+    "datatrove": "malformed rows only in its log; grouping by task is ours; no hashes, provenance, resolution, receipts",
+    "datasets": "cannot group: duplicates and pairs are found in Python, all keys in memory; its JSON reader fails on malformed rows, so lines are "
+    "read as text; no hashes, provenance, resolution, receipts",
+    "polars": "malformed rows have to be told by their look before they are decoded, and are dropped; no hashes, provenance, resolution, receipts",
+    "duckdb": "malformed rows are dropped without a word; no hashes, provenance, resolution, receipts",
 }
-_CAP = 4
+"""What each leaves out of the work."""
 
 
 def run_fused(logs: Path, out: Path) -> dict[str, int]:
@@ -46,7 +55,7 @@ def run_fused(logs: Path, out: Path) -> dict[str, int]:
     (out / "sft.jsonl").write_bytes(b"\n".join(sorted(sft.values())))
     with (out / "pairs.jsonl").open("wb") as file:
         for task in sorted(sides):
-            pairs = [(one, two) for one in sides[task][0] for two in sides[task][1]][:_CAP]
+            pairs = [(one, two) for one in sides[task][0] for two in sides[task][1]][:CAP]
             counts["pairs"] += len(pairs)
             file.writelines(encode({"task": task, "chosen": one, "rejected": two}) + b"\n" for one, two in pairs)
     return {**counts, "sft": len(sft)}
@@ -73,7 +82,7 @@ def run_polars(logs: Path, out: Path) -> dict[str, int]:
     distinct = frame.unique(["task_id", "good", "text"], keep="first", maintain_order=True)
     pairs = (
         distinct.filter("good").join(distinct.filter(~pl.col("good")), on="task_id").sort("task_id", "row", "row_right")
-        .filter(pl.int_range(pl.len()).over("task_id") < _CAP)
+        .filter(pl.int_range(pl.len()).over("task_id") < CAP)
     )  # fmt: skip
     pairs.select("task_id", "prompt", "response", "response_right").write_ndjson(out / "pairs.jsonl")
     passed = int(frame["good"].sum())
@@ -103,7 +112,7 @@ def run_duckdb(logs: Path, out: Path) -> dict[str, int]:
     )
     base.execute(
         "CREATE TABLE pairs AS SELECT a.task_id, a.prompt, a.response AS chosen, b.response AS rejected FROM answers a JOIN answers b "
-        f"ON a.task_id = b.task_id AND a.good AND NOT b.good QUALIFY row_number() OVER (PARTITION BY a.task_id ORDER BY a.n, b.n) <= {_CAP}"
+        f"ON a.task_id = b.task_id AND a.good AND NOT b.good QUALIFY row_number() OVER (PARTITION BY a.task_id ORDER BY a.n, b.n) <= {CAP}"
     )
     base.execute(f"COPY (SELECT * FROM pairs ORDER BY task_id) TO '{out}/pairs.jsonl' (FORMAT json)")
 
@@ -119,7 +128,10 @@ def run_duckdb(logs: Path, out: Path) -> dict[str, int]:
     }  # fmt: skip
 
 
-PEERS = {"fused": run_fused, "polars": run_polars, "duckdb": run_duckdb}
+PEERS = {
+    "fused": run_fused, "staged": run_staged, "duckdb": run_duckdb, "polars": run_polars, "datatrove": run_datatrove, "datasets": run_datasets,
+}  # fmt: skip
+"""Functions of (folder of logs, folder to write into) that return their counts."""
 
 if __name__ == "__main__":
     print(json.dumps(PEERS[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))))

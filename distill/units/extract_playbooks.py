@@ -1,0 +1,66 @@
+"""extract-playbooks over units: the runs of one group meet by its key, each with its evidence and that of its other rows."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from distill.hashing import row_id
+from distill.jsonl import encode_row
+from distill.outcome import Outcome
+from distill.runs import Run
+from distill.stages import PLAYBOOKS, extract_playbooks
+from distill.units.exports import Export, decode_whole, run_export
+from distill.units.parts import KEY, PartWriter
+
+__all__ = ["EXPORT", "run_units"]
+
+_ENCODE = msgspec.json.Encoder().encode
+run_units = run_export
+
+
+class Judged(msgspec.Struct, array_like=True, gc=False):
+    """A run's verdict after the resolution, as it travels beside its evidence."""
+
+    scope: str
+    group: str
+    category: Any
+    reasons: list[str]
+    score: float
+    attempts: int | None
+    corrected_response: str | None
+    infrastructure: bool
+
+
+_VERDICT = msgspec.json.Decoder(Judged).decode
+
+
+def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:
+    found = extract_playbooks.find_group(one, config)
+    if isinstance(found, Outcome):
+        return found
+    verdict = Judged(*found, one.category, one.reasons, one.score, one.attempts, one.corrected_response, one.infrastructure)
+    part.keyed["groups"].append(b"\t".join([(row_id("group", *found) + one.evidence.id).encode() + _ENCODE(verdict), *lines]))
+    return None
+
+
+def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
+    runs: list[Run] = []
+    group = ("", "")
+    for line in lines:
+        head, *evidence = line.split(b"\t")
+        verdict = _VERDICT(head[2 * KEY :])
+        own, *others = [decode_whole(one) for one in evidence]
+        group = (verdict.scope, verdict.group)
+        runs.append(Run(
+            own, verdict.scope, verdict.category, verdict.reasons, verdict.score, None, verdict.attempts, verdict.corrected_response,
+            verdict.infrastructure, others,
+        ))  # fmt: skip
+    for outcome in extract_playbooks.gather(group, runs):
+        for row in outcome.rows:
+            part.keyed["playbooks"].append(row.key.encode() + encode_row(row.value)[:-1])
+        yield outcome
+
+
+EXPORT = Export(frozenset(), lambda one, config: None, _spread, _gather, ((PLAYBOOKS, "playbooks", KEY),), None, decode_whole)
+"""What is particular to playbooks."""
