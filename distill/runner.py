@@ -69,6 +69,8 @@ class Work:
     """Partitions whose last line is not finished yet; it is in no count."""
     grown: list[str] = field(default_factory=list)
     """Recorded paths of files that grew while they were read."""
+    kept: set[str] = field(default_factory=set)
+    """Targets that stayed as they were."""
     unchanged: dict[str, os.stat_result] = field(default_factory=dict)
     """State of the files that were the same before and after reading, by path."""
 
@@ -130,6 +132,7 @@ def _run(stage: Stage, work: Work, shop: Workshop) -> Finished:
             written = outputs.close()
             _check_outputs(outputs, verdicts, work)
         sync_folder(work.project)
+        work.kept |= outputs.kept.keys()
         work.before_publish(written)
         outputs.publish()
     except BaseException:

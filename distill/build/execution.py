@@ -185,7 +185,8 @@ def _save(attempt: _Attempt, receipt: StageReceipt, work: Work, *, seen: int) ->
         store.drop_claim(path)
     store.claim(stage.name, [(file.path, file.blake3) for file in receipt.outputs.files], pending=False)
     for file in receipt.outputs.files:  # without fingerprint: it may have been changed since its rename, so it is hashed once more
-        store.remember(file.path, Fingerprint(0, 0, 0, 0), file.blake3, file.sha256, seen=0)
+        if file.path not in work.kept:
+            store.remember(file.path, Fingerprint(0, 0, 0, 0), file.blake3, file.sha256, seen=0)
     for ref in stage.inputs(project.plan):
         state = work.inputs[ref.recorded]
         if ref.path in work.unchanged:

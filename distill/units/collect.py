@@ -13,6 +13,7 @@ from distill.plan import EVIDENCE, RawLog
 from distill.stages import QUARANTINE
 from distill.stages.collect import run
 from distill.units.cutting import Unit
+from distill.units.outputs import Outputs
 from distill.units.parts import Part, PartWriter
 from distill.units.workshop import PACKED, Context, Job, Workshop, place_of
 
@@ -69,7 +70,7 @@ def collect_unit(context: Context, payload: tuple[str, int, Unit]) -> Part:
     return part.save(path, {"books": books.facts(), "met": met - pending, "pending": pending})
 
 
-def run_units(shop: Workshop, outputs: Any) -> None:
+def run_units(shop: Workshop, outputs: Outputs) -> None:
     """Collect every raw log; the evidence of a partition is that of its units, in order."""
     plan = shop.work.plan
     owners: list[int] = []
@@ -83,14 +84,21 @@ def run_units(shop: Workshop, outputs: Any) -> None:
                 size = unit.end - unit.start
                 yield Job("distill.units.collect:collect_unit", (number, unit), digests, place_of(log.file, unit), size)
 
-    met = [0] * len(plan.logs)
+    found: list[list[Part]] = [[] for _ in plan.logs]
     for place, part in enumerate(shop.parts(jobs())):
         number = owners[place]
-        met[number] += part.facts["met"]
-        log = plan.logs[number]
-        if part.facts["pending"]:
-            shop.work.pending.add(log.partition)
-        outputs.append(f"{EVIDENCE}/{log.partition}", part, "evidence")
-        outputs.append(_QUARANTINE, part, "quarantine")
-    for log, count in zip(plan.logs, met, strict=True):
-        shop.count_input(log.file, count)
+        found[number].append(part)
+        if number and len(found[number]) == 1:
+            _finish(shop, outputs, number - 1, found[number - 1])
+    if found:
+        _finish(shop, outputs, len(found) - 1, found[-1])
+    outputs.append(_QUARANTINE, [part for parts in found for part in parts], "quarantine")
+
+
+def _finish(shop: Workshop, outputs: Outputs, number: int, parts: list[Part]) -> None:
+    """Write the evidence of a partition, all units of which are known."""
+    log = shop.work.plan.logs[number]
+    outputs.append(f"{EVIDENCE}/{log.partition}", parts, "evidence")
+    shop.count_input(log.file, sum(part.facts["met"] for part in parts))
+    if any(part.facts["pending"] for part in parts):
+        shop.work.pending.add(log.partition)

@@ -23,6 +23,7 @@ from distill.stages.export_common import leave_out
 from distill.units.cutting import Unit
 from distill.units.exceptions import Exceptions, read_exceptions
 from distill.units.guard import check_exports, permit_line
+from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
 from distill.units.workshop import Context, Job, Workshop, digest_of, place_of
 
@@ -210,7 +211,7 @@ def gather_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     return spreader.part.save(path, {"books": spreader.books.facts()})
 
 
-def run_export(shop: Workshop, outputs: Any) -> Callable[[], list[str]] | None:
+def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | None:
     """Export every run; return the reading of what was written."""
     plan, export = shop.work.plan, import_module(shop.stage.units or "").EXPORT
     refs = [(FileRef(one, one), FileRef(two, two)) for one, two in zip(plan.evidence, plan.scored, strict=True)]

@@ -17,7 +17,7 @@ from distill.schemas.export_rows import RagRow
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
 from distill.units.cutting import Unit
-from distill.units.parts import KEY, Part, Range, bucket_ranges, read_lines_of, read_range
+from distill.units.parts import KEY, Part, Range, Section, bucket_ranges, read_lines_of, read_range
 from distill.units.workshop import Context, Cut, Workshop
 
 __all__ = ["Outputs", "merge_bucket"]
@@ -27,45 +27,58 @@ class Outputs:
     """The targets of one stage."""
 
     def __init__(self, project: Path, paths: tuple[str, ...], *, shop: Workshop) -> None:
-        """Open every target, so that an empty one appears too."""
-        self._shop = shop
+        """Open nothing yet: a project may have more targets than a process may have files."""
+        self._project, self._paths, self._shop = project, paths, shop
         self._keyed: defaultdict[str, list[tuple[Any, bytes]]] = defaultdict(list)
         self._index: list[RagRow] = []
         self.cuts: defaultdict[str, list[Unit]] = defaultdict(list)
         """Units of each target, where it was appended to by units."""
         self.files: dict[str, TargetFile] = {}
-        try:
-            for path in paths:
-                self.files[path] = TargetFile(project, path)
-        except BaseException:
-            self.discard()
-            raise
+        """Targets that are written."""
+        self.kept: dict[str, FileState] = {}
+        """Targets that stay as they are, because they hold what they would be given."""
+
+    def file(self, path: str) -> TargetFile:
+        """Return a target, opened when it is first needed."""
+        if path not in self.files:
+            self.files[path] = TargetFile(self._project, path)
+        return self.files[path]
 
     def add(self, path: str, key: Any, value: msgspec.Struct) -> None:
         """Add one row; rows with a key are sorted by it at the end."""
         if path == INDEX and isinstance(value, RagRow):
             self._index.append(value)
         elif key is None:
-            self.files[path].write(encode_row(value))
+            self.file(path).write(encode_row(value))
         else:
             self._keyed[path].append((key, encode_row(value)))
 
-    def append(self, path: str, part: Part, name: str) -> None:
-        """Add the lines of a section in their order."""
-        file, section = self.files[path], part.sections.get(name)
-        start, lines = file.hasher.bytes, file.records
-        if section is None:
-            self.cuts[path].append(Unit(start, start, lines, ""))
+    def append(self, path: str, parts: Sequence[Part], name: str) -> None:
+        """Write the lines of a section of all parts, in their order, and close the target; one that holds them already is kept."""
+        units: list[Unit] = []
+        start = lines = 0
+        for part in parts:
+            section = part.sections.get(name) or Section(0, 0, 0, "", b"")
+            units.append(Unit(start, start + section.length, lines, section.digest if section.length else ""))
+            start, lines = start + section.length, lines + section.records
+        known = self._shop.work.known_hashes(path) if all(part.path in self._shop.carried for part in parts) else None
+        cut = self._shop.known_cut(known[0]) if known is not None else None
+        if known is not None and cut is not None and cut.units == units:
+            self.kept[path] = FileState(path=path, blake3=known[0], sha256=known[1], bytes=start, record_count=lines)
             return
-        file.write_block(read_range(Range(part.path, section.offset, section.length)), section.records)
-        self.cuts[path].append(Unit(start, start + section.length, lines, section.digest))
+        file = self.file(path)
+        for part, unit in zip(parts, units, strict=True):
+            if unit.end > unit.start:
+                file.write_block(read_range(self._shop.locate(part, name)), part.sections[name].records)
+        self.cuts[path] = units
+        file.close()
 
     def merge(self, path: str, parts: Sequence[Part], name: str, *, skip: int = KEY, order: str | None = None) -> None:
         """Add the lines of a keyed section of all parts in the order of their keys, `skip` bytes of key cut off.
 
         `order` names a function that orders lines of one key.
         """
-        file = self.files[path]
+        file = self.file(path)
         for place, records, digest in self._shop.engine.map(self._buckets(parts, name, (skip, order))):
             data = Path(place).read_bytes()
             Path(place).unlink()
@@ -78,25 +91,22 @@ class Outputs:
             yield Task("distill.units.outputs:merge_bucket", (place, [tuple(one) for one in ranges], *how), f"bucket {number} of {name}")
 
     def close(self) -> list[FileState]:
-        """Write what was waiting and return the state of every target."""
+        """Write what was waiting and return the state of every target; one that got nothing is empty."""
         for path, rows in self._keyed.items():
             for _, line in sorted(rows):
-                self.files[path].write(line)
+                self.file(path).write(line)
         self._keyed.clear()
-        for file in self.files.values():
+        states = list(self.kept.values())
+        for path in self._paths:
+            if path in self.kept:
+                continue
+            file = self.file(path)
             file.close()
-        if INDEX in self.files:
-            self._write_index(self.files[INDEX])
-        return [
-            FileState(
-                path=path,
-                blake3=file.hasher.blake3,
-                sha256=file.hasher.sha256,
-                bytes=file.hasher.bytes,
-                record_count=file.records,
-            )
-            for path, file in sorted(self.files.items())
-        ]
+            if path == INDEX:
+                self._write_index(file)
+            hasher = file.hasher
+            states.append(FileState(path=path, blake3=hasher.blake3, sha256=hasher.sha256, bytes=hasher.bytes, record_count=file.records))
+        return sorted(states, key=lambda state: state.path)
 
     def _write_index(self, file: TargetFile) -> None:
         from distill.stages.index import write_index  # noqa: PLC0415 -- SQLite only where it is needed
@@ -110,7 +120,7 @@ class Outputs:
         """Put every target in its place, and remember the cuts of those that units were appended to."""
         for path, file in self.files.items():
             file.publish()
-            if path in self.cuts and path.startswith("data/"):
+            if path in self.cuts:
                 hasher = file.hasher
                 self._shop.save_cut(Cut(hasher.blake3, hasher.sha256, hasher.bytes, self.cuts[path]))
 

@@ -8,7 +8,7 @@ import os
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +18,11 @@ import msgspec
 from distill.hashing import hash_bytes
 from distill.plan import TEMPORARY
 
-__all__ = ["KEY", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of", "read_range"]
+__all__ = ["KEY", "ORDERED", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of", "read_range"]
 
 KEY = 32
+ORDERED = "="
+"""Between the name of a part and the name of a section that lies in a file of its own."""
 _SLOTS = 1024
 _BUCKET = 4 << 20
 _TAIL = 8
@@ -31,7 +33,7 @@ class Section(msgspec.Struct, array_like=True, gc=False):
     """Lines of one kind in a part."""
 
     offset: int
-    """Byte at which they start."""
+    """Byte at which they start; lines that are not keyed lie in a file of their own until they stand in a target."""
     length: int
     """Bytes."""
     records: int
@@ -81,9 +83,10 @@ class PartWriter:
         place = 0
         body: list[bytes] = []
         for name, lines in sorted(self.ordered.items()):
-            body.append(b"".join(lines))
-            sections[name] = Section(place, len(body[-1]), len(lines), hash_bytes(body[-1]), b"")
-            place += len(body[-1])
+            data = b"".join(lines)
+            sections[name] = Section(0, len(data), len(lines), hash_bytes(data), b"")
+            if data:
+                Path(f"{path}{ORDERED}{name}").write_bytes(data)
         for name, lines in sorted(self.keyed.items()):
             if not lines:
                 continue
@@ -106,8 +109,11 @@ def _slots_of(lines: list[bytes]) -> bytes:
     return array("I", [*(ends[bisect_left(lines, first)] for first in _FIRST), ends[-1]]).tobytes()
 
 
-def load_part(path: str) -> Part | None:
-    """Return a part that was made before, or None where there is none or it is damaged."""
+def load_part(path: str, *, keep: Callable[[Section], bool] = lambda section: False) -> Part | None:
+    """Return a part that was made before, or None where there is none or it is damaged.
+
+    `keep` tells of lines that are not keyed whether a target holds them.
+    """
     try:
         with Path(path).open("rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -117,8 +123,10 @@ def load_part(path: str) -> Part | None:
                 return None
             file.seek(end - _TAIL - size)
             part = msgspec.msgpack.decode(file.read(size), type=Part)
-        sections = part.sections.values()
-        whole = part.path == path and all(hash_bytes(read_range(Range(path, s.offset, s.length))) == s.digest for s in sections)
+        whole = part.path == path and all(
+            hash_bytes(read_range(Range(path, one.offset, one.length))) == one.digest if one.slots else not one.length or keep(one)
+            for one in part.sections.values()
+        )
     except (OSError, msgspec.DecodeError):
         return None
     return part if whole else None

@@ -12,12 +12,13 @@ import msgspec
 
 from distill.books import Books
 from distill.jsonl import encode_row, row_decoder
-from distill.plan import RESOLUTION, SCORED, FileRef
+from distill.plan import RESOLUTION, FileRef
 from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
 from distill.schemas.scored_run import ResolutionRow
 from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs
 from distill.stages.score import OUTCOMES, score_record
 from distill.units.cutting import Unit
+from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
 from distill.units.workshop import Context, Job, Workshop, digest_of, place_of
 
@@ -137,11 +138,10 @@ def resolve_texts_bucket(context: Context, payload: tuple[str, list[Range]]) -> 
     return part.save(path, {"books": Books(by_file=True).facts()})
 
 
-def run_units(shop: Workshop, outputs: Any) -> None:
+def run_units(shop: Workshop, outputs: Outputs) -> None:
     """Score every partition, then resolve."""
     plan = shop.work.plan
     owners: list[int] = []
-    counts = [0] * len(plan.evidence)
 
     def jobs() -> Iterator[Job]:
         for number, path in enumerate(plan.evidence):
@@ -151,17 +151,25 @@ def run_units(shop: Workshop, outputs: Any) -> None:
                 digests = (unit.digest, f"{number} {unit.lines}", plan.partitions[number])
                 yield Job("distill.units.score:score_unit", (number, unit), digests, place_of(ref, unit), unit.end - unit.start)
 
-    parts: list[Part] = []
+    found: list[list[Part]] = [[] for _ in plan.evidence]
     for place, part in enumerate(shop.parts(jobs())):
         number = owners[place]
-        counts[number] += part.facts["records"]
-        outputs.append(f"{SCORED}/{plan.partitions[number]}", part, "scored")
-        parts.append(part)
-    for path, count in zip(plan.evidence, counts, strict=True):
-        shop.count_input(FileRef(path, path), count)
+        found[number].append(part)
+        if number and len(found[number]) == 1:
+            _finish(shop, outputs, number - 1, found[number - 1])
+    if found:
+        _finish(shop, outputs, len(found) - 1, found[-1])
+    parts = [part for some in found for part in some]
     pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, "runs")))
-    found = list(shop.parts(_buckets("resolve_texts_bucket", pooled, "texts")))
-    outputs.merge(RESOLUTION, [*pooled, *found], "rows", order="distill.units.score:resolution_order")
+    told = list(shop.parts(_buckets("resolve_texts_bucket", pooled, "texts")))
+    outputs.merge(RESOLUTION, [*pooled, *told], "rows", order="distill.units.score:resolution_order")
+
+
+def _finish(shop: Workshop, outputs: Outputs, number: int, parts: list[Part]) -> None:
+    """Write the scored runs of a partition, all units of which are known."""
+    path = shop.work.plan.evidence[number]
+    outputs.append(shop.work.plan.scored[number], parts, "scored")
+    shop.count_input(FileRef(path, path), sum(part.facts["records"] for part in parts))
 
 
 def _buckets(function: str, parts: list[Part], section: str) -> Iterator[Job]:

@@ -18,7 +18,7 @@ from distill.plan import TEMPORARY, FileRef, Plan
 from distill.schemas.stage_receipt import FileState
 from distill.stages import Stage
 from distill.units.cutting import Unit, cut_file
-from distill.units.parts import Part, Range, load_part, read_range
+from distill.units.parts import ORDERED, Part, Range, Section, load_part, read_range
 
 __all__ = ["PACKED", "PARTS", "Context", "Cut", "Job", "Workshop", "digest_of", "place_of"]
 
@@ -87,7 +87,21 @@ class Workshop:
         self.engine: Engine = make_engine(work.config.engine, work.config.workers, context)
         self.books = Books(by_file=stage.by_file)
         self._used: set[str] = set()
+        self.placed: dict[str, Range] = {}
+        """Where units of the present targets lie, by their hash."""
+        self.carried: set[str] = set()
+        """Parts that were taken over."""
+        if not work.always:
+            for path in stage.outputs(work.plan) if stage.units else ():
+                self._place(path)
         self._read: dict[FileRef, os.stat_result] = {}
+
+    def _place(self, path: str) -> None:
+        """Note the units of a target as it is now."""
+        known = self.work.known_hashes(path)
+        cut = self.known_cut(known[0]) if known is not None else None
+        for unit in cut.units if cut is not None else ():
+            self.placed[unit.digest] = Range(str(self.work.project / path), unit.start, unit.end - unit.start)
 
     # inputs
 
@@ -96,7 +110,7 @@ class Workshop:
         work = self.work
         self._read[ref] = (work.project / ref.path).stat()
         known = work.known_hashes(ref.path)
-        cut = self._known_cut(known[0]) if known is not None else None
+        cut = self.known_cut(known[0]) if known is not None else None
         if known is not None and cut is not None:
             yield from cut.units
         else:
@@ -117,7 +131,8 @@ class Workshop:
         sha256 = known[1] if known is not None and known[0] == cut.blake3 else cut.sha256
         work.inputs[ref.recorded] = FileState(path=ref.recorded, blake3=cut.blake3, sha256=sha256, bytes=cut.bytes, record_count=0)
 
-    def _known_cut(self, digest: str) -> Cut | None:
+    def known_cut(self, digest: str) -> Cut | None:
+        """Return how a file of that blake3 is cut, where it was cut before."""
         try:
             cut = msgspec.msgpack.decode((self._cuts / digest).read_bytes(), type=Cut)
         except (OSError, msgspec.DecodeError):
@@ -188,7 +203,9 @@ class Workshop:
                 key = row_id(job.function, self.work.identity, *job.digests)
                 path = str(self.folder / key)
                 self._used.add(key)
-                part = load_part(path) if reuse and not self.work.always else None
+                part = load_part(path, keep=self._holds) if reuse and not self.work.always else None
+                if part is not None:
+                    self.carried.add(path)
                 order.append((job, part))
                 if part is None:
                     yield Task(job.function, (path, *job.payload), job.place)
@@ -203,6 +220,16 @@ class Workshop:
             job, part = order.popleft()
             yield self._take(job, part)
 
+    def _holds(self, section: Section) -> bool:
+        return section.digest in self.placed
+
+    def locate(self, part: Part, name: str) -> Range:
+        """Return where the lines of a section lie that are not keyed."""
+        section = part.sections[name]
+        if part.path in self.carried:
+            return self.placed[section.digest]
+        return Range(f"{part.path}{ORDERED}{name}", 0, section.length)
+
     def _take(self, job: Job, part: Part | None) -> Part:
         self.work.progress(job.bytes)
         if part is None:
@@ -213,10 +240,9 @@ class Workshop:
     def close(self, *, good: bool) -> None:
         """Let the engine go; after a good run, parts that were not used go too."""
         self.engine.close()
-        if good:
-            for path in self.folder.iterdir():
-                if path.name not in self._used:
-                    path.unlink(missing_ok=True)
+        for path in self.folder.iterdir() if good else ():
+            if path.name not in self._used:
+                path.unlink(missing_ok=True)
 
 
 def _cut_at(path: Path, bounds: list[int]) -> Iterator[Unit]:
