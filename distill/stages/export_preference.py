@@ -42,8 +42,8 @@ class Side(msgspec.Struct, gc=False, array_like=True):
     """Where it comes from."""
     turns: list[Turn]
     """Its conversation up to the last answer."""
-    plain: list[tuple[str, str]]
-    """Role and text of each turn with white space made one."""
+    plain: list[tuple[str, str]] = []
+    """Role and text of each turn with white space made one; made where pairs are."""
 
 
 class Pair(NamedTuple):
@@ -85,7 +85,7 @@ def spread(one: Run, config: Config) -> Outcome | Side:
     plain = [(turn.role, normalise(turn.content)) for turn in turns]
     return Side(
         evidence.id, admits(one, config.sft.include), plain_key(plain).hex()[:32], evidence.run_id or "", evidence.model or "",
-        one.category != "accepted", one.reasons[0], str(evidence.provenance), turns, plain,
+        one.category != "accepted", one.reasons[0], str(evidence.provenance), turns,
     )  # fmt: skip
 
 
@@ -103,6 +103,7 @@ def pair_task(sides: list[Side], settings: Preference) -> Iterator[Outcome]:
     standing: dict[tuple[bool, str], Side] = {}
     fate: dict[str, str] = {}
     for side in sides:
+        side.plain = [(turn.role, normalise(turn.content)) for turn in side.turns]
         if standing.setdefault((side.chosen, side.key), side) is not side:
             fate[side.id] = "duplicate_text"
     pairs = choose_pairs(_candidates(list(standing.values()), fate, settings), settings)

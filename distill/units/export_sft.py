@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from distill.jsonl import encode_trusted
 from distill.outcome import Outcome
 from distill.runs import Run
@@ -12,6 +14,8 @@ from distill.units.parts import KEY, PartWriter
 
 __all__ = ["EXPORT", "run_units"]
 
+_ENCODE = msgspec.json.Encoder().encode
+_CANDIDATE = msgspec.json.Decoder(export_sft.Candidate).decode
 run_units = run_export
 
 
@@ -19,30 +23,19 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     found = export_sft.spread(one, config)
     if isinstance(found, Outcome):
         return found
-    rows = {SFT: b"", COMPLETIONS: []}
-    for row in found.outcome.rows:
-        if row.target == SFT:
-            rows[SFT] = encode_trusted(row.value)
-        else:
-            rows[COMPLETIONS].append(row.key[KEY:].encode() + encode_trusted(row.value))  # type: ignore[attr-defined]
-    head = found.key.hex()[:KEY] + str(int(found.rank[0])) + found.rank[1]
-    part.keyed["groups"].append(b"\t".join([head.encode(), rows[SFT], *rows[COMPLETIONS]]))  # type: ignore[list-item]
+    head = found.key + ("1" if found.rank[0] else "0") + found.rank[1]
+    part.keyed["groups"].append(head.encode() + _ENCODE(found))
     return None
 
 
 def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
-    """Let the smallest rank stand for a text, which is the first line."""
-    for place, line in enumerate(lines):
-        failed = line[KEY : KEY + 1] == b"1"
-        if place:
-            yield Outcome("filtered", "", reason="failed_turns" if failed else "duplicate_text")
-            continue
-        head, whole, *turns = line.split(b"\t")
-        identity = head[KEY + 1 :]
-        if whole:
-            part.keyed["whole"].append(identity + whole)
-        part.keyed["turns"] += [identity + turn for turn in turns]
-        yield Outcome("filtered", "", reason="failed_turns") if failed else Outcome("accepted", "")
+    """Let the smallest rank stand for a text, which is the first line; the others are not decoded."""
+    outcome = _CANDIDATE(lines[0][2 * KEY + 1 :]).outcome()
+    for row in outcome.rows:
+        part.keyed["whole" if row.target == SFT else "turns"].append(row.key.encode() + encode_trusted(row.value))
+    yield outcome
+    for line in lines[1:]:
+        yield Outcome("filtered", "", reason="failed_turns" if line[KEY : KEY + 1] == b"1" else "duplicate_text")
 
 
 EXPORT = Export(

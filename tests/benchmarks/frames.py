@@ -48,7 +48,9 @@ def _gather(documents: Any, rank: int = 0, world_size: int = 1) -> Iterator[Any]
         for one in good.values():
             yield make(text=one.text, id=one.id, metadata={"kind": "sft", "prompt": one.metadata["prompt"]})
         for one, two in [(one, two) for one in good.values() for two in bad.values()][:CAP]:
-            yield make(text=one.text, id=f"{one.id}-{two.id}", metadata={"kind": "pairs", "prompt": one.metadata["prompt"], "rejected": two.text})
+            yield make(
+                text=one.text, id=f"{one.id}-{two.id}", metadata={"kind": "pairs", "prompt": one.metadata["prompt"], "rejected": two.text}
+            )
 
 
 def run_datatrove(logs: Path, out: Path) -> dict[str, int]:
@@ -110,7 +112,9 @@ def run_datasets(logs: Path, out: Path) -> dict[str, int]:
             place += 1
     kept = sorted(number for good, _ in sides.values() for number in good.values())
     runs.select(kept).select_columns(["run_id", "prompt", "response"]).to_json(out / "sft.jsonl", num_proc=WORKERS)
-    pairs = [pair for task in sorted(sides) for pair in [(one, two) for one in sides[task][0].values() for two in sides[task][1].values()][:CAP]]
+    pairs = [
+        pair for task in sorted(sides) for pair in [(one, two) for one in sides[task][0].values() for two in sides[task][1].values()][:CAP]
+    ]
     chosen = runs.select([one for one, _ in pairs]).select_columns(["task_id", "prompt", "response"]).rename_column("response", "chosen")
     rejected = runs.select([two for _, two in pairs]).select_columns(["response"]).rename_column("response", "rejected")
     library.concatenate_datasets([chosen, rejected], axis=1).to_json(out / "pairs.jsonl", num_proc=WORKERS)

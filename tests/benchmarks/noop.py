@@ -61,8 +61,8 @@ def _make_projects(base: Path) -> dict[str, Callable[[], Measure]]:
 
 def measure_noop(runs: int) -> dict[str, list[float]]:
     """Return seconds of no-ops; all in turn, so that a slow moment of the machine hits all."""
-    with tempfile.TemporaryDirectory() as name:
-        projects = _make_projects(Path(name))
+    with tempfile.TemporaryDirectory() as folder:
+        projects = _make_projects(Path(folder))
         for build in projects.values():
             build()
         time.sleep(1)

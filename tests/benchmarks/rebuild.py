@@ -97,7 +97,10 @@ def write_rebuild(order: Order) -> None:
     head = ("full s", "no-op s", "changed s", "changed / full")
     rows = [(case, what, *_cells(turns)) for (case, what), turns in own.items()]
     ours = render_table(("case", "what", *head), rows, texts=2)
-    rivals = [("distill, four stages", *_cells(own[first.name, "four stages"])), *((tool, *_cells(turns)) for tool, turns in others.items())]
+    rivals = [
+        ("distill, four stages", *_cells(own[first.name, "four stages"])),
+        *((tool, *_cells(turns)) for tool, turns in others.items()),
+    ]
     theirs = render_table(("tool", *head), rivals)
     absent = "".join(f"\n\nNot installed, so not measured: {tool}." for tool in BUILDERS if tool not in others)
     body = (
