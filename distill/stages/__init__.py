@@ -86,6 +86,7 @@ STAGES: tuple[Stage, ...] = (
         "export-rag", "export_rag", "distill.stages.export_rag", "export documents for retrieval", "candidate",
         ("collect", "score", "extract-playbooks"), lambda plan: (*_corpus(plan), *_refs(PLAYBOOKS)),
         lambda plan: (RAG, f"{QUARANTINE}/rag.jsonl"), ("scopes", "min_rows.rag"), quarantine=f"{QUARANTINE}/rag.jsonl", dataset=RAG,
+        units="distill.units.export_rag",
     ),
     Stage(
         "export-sft", "export_sft", "distill.stages.export_sft", "export rows for supervised fine-tuning", "run", ("collect", "score"),

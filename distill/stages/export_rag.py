@@ -13,7 +13,7 @@ from distill.stages import QUARANTINE, RAG
 from distill.stages.export_common import find_defect, leave_out, resolution_reason, run_turns
 from distill.stages.extract_playbooks import make_title
 
-__all__ = ["run"]
+__all__ = ["playbook_outcome", "run", "run_outcome"]
 
 _QUARANTINE = f"{QUARANTINE}/rag.jsonl"
 
@@ -24,12 +24,13 @@ def run(runs: Iterable[Run], playbooks: Iterable[Playbook], config: Config) -> I
     for one in runs:
         if has_leak(one.evidence):
             leaking.add(one.evidence.id)
-        yield _run_outcome(one)
+        yield run_outcome(one)
     for playbook in playbooks:
-        yield _playbook_outcome(playbook, leaking)
+        yield playbook_outcome(playbook, leaking)
 
 
-def _run_outcome(one: Run) -> Outcome:
+def run_outcome(one: Run) -> Outcome:
+    """Return the fate of one run, with its document where it is accepted."""
     resolved = resolution_reason(one)
     if resolved is not None:
         return leave_out("export-rag", one, *resolved, target=_QUARANTINE)
@@ -61,7 +62,8 @@ def _defect_of(playbook: Playbook, leaking: set[str]) -> str | None:
     return "answer_leak" if leaking.intersection(playbook.evidence_ids) else None
 
 
-def _playbook_outcome(playbook: Playbook, leaking: set[str]) -> Outcome:
+def playbook_outcome(playbook: Playbook, leaking: set[str]) -> Outcome:
+    """Return the fate of one playbook; `leaking` are the evidence ids whose text holds a reference."""
     defect = _defect_of(playbook, leaking)
     if defect is not None:
         row = QuarantineRow(

@@ -11,6 +11,7 @@ from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PREFERENCE, QUARANTINE, export_preference
 from distill.units.exports import Export, decode_exported, run_export
+from distill.units.guard import permits
 from distill.units.parts import KEY, PartWriter
 
 __all__ = ["EXPORT", "run_units"]
@@ -38,6 +39,6 @@ def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outco
 
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
-    ((PREFERENCE, "pairs", KEY),), f"{QUARANTINE}/preference.jsonl", decode_exported,
+    ((PREFERENCE, "pairs", KEY),), f"{QUARANTINE}/preference.jsonl", decode_exported, permits,
 )  # fmt: skip
 """What is particular to preference pairs."""

@@ -10,6 +10,7 @@ from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
 from distill.units.exports import Export, decode_exported, run_export
+from distill.units.guard import permits
 from distill.units.parts import KEY, PartWriter
 
 __all__ = ["EXPORT", "run_units"]
@@ -40,6 +41,6 @@ def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outco
 
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
-    ((SFT, "whole", KEY), (COMPLETIONS, "turns", KEY + 5)), f"{QUARANTINE}/sft.jsonl", decode_exported,
+    ((SFT, "whole", KEY), (COMPLETIONS, "turns", KEY + 5)), f"{QUARANTINE}/sft.jsonl", decode_exported, permits,
 )  # fmt: skip
 """What is particular to SFT."""

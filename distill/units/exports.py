@@ -22,12 +22,15 @@ from distill.schemas.scored_run import ScoredRun
 from distill.stages.export_common import leave_out
 from distill.units.cutting import Unit
 from distill.units.exceptions import Exceptions, read_exceptions
-from distill.units.guard import check_exports, permit_line
+from distill.units.guard import check_exports
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
 from distill.units.workshop import Context, Job, Workshop, digest_of, place_of
 
-__all__ = ["Export", "decode_exported", "decode_whole", "export_unit", "gather_bucket", "pool_bucket", "run_export"]
+__all__ = [
+    "Export", "Spreader", "bucket_jobs", "decode_exported", "decode_whole", "export_unit", "gather_bucket", "pool_bucket", "run_export",
+    "spread_corpus",
+]  # fmt: skip
 
 
 class ScoredLine(msgspec.Struct, frozen=True, gc=False):
@@ -102,9 +105,11 @@ class Export(NamedTuple):
     """Where quarantined runs are written."""
     decode: Callable[[bytes], Any]
     """Decodes the evidence fields it reads."""
+    permit: Callable[[Run, Any], Iterator[tuple[str, bytes]]]
+    """Yields what the firewall is told of a run, by section: from its verdict, whatever the stage makes of it."""
 
 
-class _Spreader:
+class Spreader:
     """Spreads runs over groups in one part."""
 
     def __init__(self, context: Context) -> None:
@@ -123,9 +128,8 @@ class _Spreader:
 
     def spread(self, one: Run, lines: list[bytes]) -> None:
         """Put a run among those of its group, or count its fate."""
-        permit = permit_line(one, self.config) if self.export.quarantine else None
-        if permit is not None:
-            self.part.keyed["permits"].append(permit)
+        for section, line in self.export.permit(one, self.config):
+            self.part.keyed[section].append(line)
         outcome = self.export.spread(one, lines, self.config, self.part)
         if outcome is not None:
             self.count(outcome)
@@ -145,7 +149,7 @@ def export_unit(context: Context, payload: tuple[str, int, Unit, Unit]) -> Part:
     """Spread the runs of one range of evidence and of its scored runs."""
     path, number, left, right = payload
     evidence, scored = context.plan.evidence[number], context.plan.scored[number]
-    spreader, exceptions = _Spreader(context), read_exceptions(context)
+    spreader, exceptions = Spreader(context), read_exceptions(context)
     lines = read_range(Range(f"{context.project}/{evidence}", left.start, left.end - left.start)).split(b"\n")[:-1]
     verdicts = read_range(Range(f"{context.project}/{scored}", right.start, right.end - right.start)).split(b"\n")[:-1]
     if len(lines) != len(verdicts):
@@ -165,7 +169,7 @@ def export_unit(context: Context, payload: tuple[str, int, Unit, Unit]) -> Part:
     return spreader.part.save(path, {"books": spreader.books.facts(), "records": len(lines)})
 
 
-def _spread_exception(spreader: _Spreader, exceptions: Exceptions, line: bytes, verdict: bytes) -> None:
+def _spread_exception(spreader: Spreader, exceptions: Exceptions, line: bytes, verdict: bytes) -> None:
     """Spread a run where the resolution may speak of it; what adds to another run goes to that one's bucket."""
     record, row = spreader.export.decode(line), _SCORED(verdict)
     rows = exceptions.about(record.id, str(record.provenance))
@@ -182,7 +186,7 @@ def _spread_exception(spreader: _Spreader, exceptions: Exceptions, line: bytes, 
 def pool_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     """Bring together the rows of each run in a bucket and spread it."""
     path, ranges = payload
-    spreader, exceptions = _Spreader(context), read_exceptions(context)
+    spreader, exceptions = Spreader(context), read_exceptions(context)
     for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
         lines = [line[KEY:] for line in group]
         added = [line[1:] for line in lines if line[:1] == b"+"]
@@ -204,31 +208,29 @@ def pool_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
 def gather_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     """Decide the groups of a bucket."""
     path, ranges = payload
-    spreader = _Spreader(context)
+    spreader = Spreader(context)
     for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
         for outcome in spreader.export.gather(list(group), context.config, spreader.part):
             spreader.books.count(outcome)
     return spreader.part.save(path, {"books": spreader.books.facts()})
 
 
-def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | None:
-    """Export every run; return the reading of what was written."""
-    plan, export = shop.work.plan, import_module(shop.stage.units or "").EXPORT
+def spread_corpus(shop: Workshop) -> list[Part]:
+    """Return the parts of every range of evidence, and of the runs that are told in several rows."""
+    plan = shop.work.plan
     refs = [(FileRef(one, one), FileRef(two, two)) for one, two in zip(plan.evidence, plan.scored, strict=True)]
     owners: list[int] = []
     resolution = FileRef(RESOLUTION, RESOLUTION)
-    exceptions = list(shop.cut(resolution))[-1]
+    spoken = list(shop.cut(resolution))[-1].end > 0
     shop.count_input(resolution, shop.count_lines(resolution))
-    spoken = shop.work.inputs[RESOLUTION].blake3
+    digest = shop.work.inputs[RESOLUTION].blake3
 
     def jobs() -> Iterator[Job]:
         for number, (left, right) in enumerate(refs):
             for one, two in shop.pair(left, right):
                 owners.append(number)
-                size = one.end - one.start + two.end - two.start
-                yield Job(
-                    "distill.units.exports:export_unit", (number, one, two), (one.digest, two.digest, spoken), place_of(left, one), size
-                )
+                size, digests = one.end - one.start + two.end - two.start, (one.digest, two.digest, digest)
+                yield Job("distill.units.exports:export_unit", (number, one, two), digests, place_of(left, one), size)
 
     counts = [0] * len(refs)
     parts: list[Part] = []
@@ -238,9 +240,14 @@ def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | No
     for (left, right), count in zip(refs, counts, strict=True):
         shop.count_input(left, count)
         shop.count_input(right, count)
-    if exceptions.end:
-        parts += list(shop.parts(_buckets("pool_bucket", parts, "pool", spoken)))
-    gathered = list(shop.parts(_buckets("gather_bucket", parts, "groups", "")))
+    return [*parts, *shop.parts(bucket_jobs("distill.units.exports:pool_bucket", parts, "pool", digest))] if spoken else parts
+
+
+def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | None:
+    """Export every run; return the reading of what was written."""
+    export: Export = import_module(shop.stage.units or "").EXPORT
+    parts = spread_corpus(shop)
+    gathered = list(shop.parts(bucket_jobs("distill.units.exports:gather_bucket", parts, "groups")))
     for target, section, skip in export.targets:
         outputs.merge(target, gathered, section, skip=skip)
     if export.quarantine is None:
@@ -249,7 +256,8 @@ def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | No
     return lambda: check_exports(shop, outputs, parts)
 
 
-def _buckets(function: str, parts: list[Part], section: str, spoken: str) -> Iterator[Job]:
+def bucket_jobs(function: str, parts: list[Part], section: str, *digests: str) -> Iterator[Job]:
+    """Yield a job for every bucket of a section."""
     for ranges in bucket_ranges(parts, section):
         plain = [tuple(one) for one in ranges]
-        yield Job(f"distill.units.exports:{function}", (plain,), (digest_of(ranges), spoken), f"{section} of {len(plain)} units")
+        yield Job(function, (plain,), (digest_of(ranges), *digests), f"{section} of {len(plain)} units")

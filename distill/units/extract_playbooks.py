@@ -62,5 +62,8 @@ def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outco
         yield outcome
 
 
-EXPORT = Export(frozenset(), lambda one, config: None, _spread, _gather, ((PLAYBOOKS, "playbooks", KEY),), None, decode_whole)
+EXPORT = Export(
+    frozenset(), lambda one, config: None, _spread, _gather, ((PLAYBOOKS, "playbooks", KEY),), None, decode_whole,
+    lambda one, config: iter(()),
+)  # fmt: skip
 """What is particular to playbooks."""

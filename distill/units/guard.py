@@ -12,44 +12,81 @@ import msgspec
 
 from distill.books import Books
 from distill.config import Config
+from distill.conversation import normalise, user_text
 from distill.errors import IntegrityError
 from distill.firewall import CHECKS, ROW_TYPES, split_places
-from distill.hashing import hash_bytes
+from distill.hashing import hash_bytes, row_id
 from distill.jsonl import decode_document, row_decoder
 from distill.runs import Run, admits
-from distill.schemas.export_rows import PreferenceRow
+from distill.schemas.export_rows import PreferenceRow, RagRow
+from distill.stages.export_common import run_turns
 from distill.units.cutting import Unit
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, load_part, read_lines_of, read_range
 from distill.units.workshop import Context, Job, Workshop
 
-__all__ = ["check_exports", "check_range", "join_bucket", "permit_line"]
+__all__ = ["check_exports", "check_range", "document_permits", "embed_bucket", "join_bucket", "permits"]
 
-_ALONE = ("empty_answer", "broken_turns", "self_pair")
+_ALONE = ("empty_answer", "broken_turns", "self_pair", "unsafe_source")
+_SHORT = 20
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder().decode
 _CLAIM, _PERMIT = b"C", b"P"
 
 
-def _key_of(place: str) -> bytes:
+def key_of(place: str) -> bytes:
     """Return the key of a provenance: the start of the hash at its end."""
     return place[-64 : KEY - 64].encode()
 
 
-def permit_line(one: Run, config: Config) -> bytes | None:
-    """Return what a run may be used for, or None: by its verdict after the resolution, whatever a stage makes of it."""
+def permits(one: Run, config: Config) -> Iterator[tuple[str, bytes]]:
+    """Yield what a run may be used for in training: by its verdict after the resolution, whatever a stage makes of it."""
     if one.excluded is not None:
-        return None
+        return
     good = admits(one, config.sft.include)
     bad = one.category == "rejected" and one.reasons[0] != "errors_unjudged" and not one.infrastructure
-    if not (good or bad):
-        return None
+    if good or bad:
+        yield "permits", permit_line(one, "imitate" if good else "avoid")
+
+
+def permit_line(one: Run, use: str) -> bytes:
+    """Return the line that permits a use of a run."""
     place = str(one.evidence.provenance)
-    return _key_of(place) + _PERMIT + _ENCODE([place, one.evidence.id, one.evidence.run_id, "imitate" if good else "avoid"])
+    return key_of(place) + _PERMIT + _ENCODE([place, one.evidence.id, one.evidence.run_id, use])
+
+
+def document_permits(one: Run, config: Config) -> Iterator[tuple[str, bytes]]:
+    """Yield that a run may be a document, with what may be embedded of it; or that its answer must not be."""
+    evidence = one.evidence
+    group = evidence.task_id or ""
+    if one.category == "rejected":
+        text = normalise(evidence.response or "")
+        if len(text) >= _SHORT:
+            yield "answers", group_key(f"{one.scope}:{group}" if one.scope else group) + _PERMIT + _ENCODE(text)
+    if one.excluded is None and one.category in {"accepted", "partially_accepted"}:
+        asked = normalise(user_text(evidence))
+        for answer in {evidence.response, evidence.corrected_response, *(turn.content for turn in run_turns(one)[-1:])}:
+            if answer and answer.strip():
+                yield "permits", permit_line(one, _embedded(f"{asked} {normalise(answer)}"))
+
+
+def group_key(group: str) -> bytes:
+    """Return the key under which the documents and the rejected answers of one task meet."""
+    return row_id("group of the firewall", group).encode()
+
+
+def _embedded(text: str) -> str:
+    return "document " + hash_bytes(text.encode())
 
 
 def _claims(path: str, number: int, row: Any) -> Iterator[bytes]:
     """Yield what a row claims of the runs it names."""
-    if isinstance(row, PreferenceRow):
+    claims: list[tuple[str, str | None, str, str]]
+    if isinstance(row, RagRow):
+        if row.kind != "run":
+            return
+        run_id = row.source_run_ids[0] if row.source_run_ids else ""
+        claims = [(row.provenance, row.id, run_id, _embedded(normalise(row.embedding_text)))]
+    elif isinstance(row, PreferenceRow):
         places = split_places(row.provenance)
         sides = ((row.chosen_run_id, "imitate"), (row.rejected_run_id, "avoid"))
         claims = [(place, None, run_id, use) for place, (run_id, use) in zip(places, sides, strict=False)]
@@ -58,7 +95,7 @@ def _claims(path: str, number: int, row: Any) -> Iterator[bytes]:
     else:
         claims = [(row.provenance, row.id[:KEY], row.source_run_id, "imitate")]
     for claim in claims:
-        yield _key_of(claim[0]) + _CLAIM + _ENCODE([*claim, f"{path}:{number}"])
+        yield key_of(claim[0]) + _CLAIM + _ENCODE([*claim, f"{path}:{number}"])
 
 
 def check_range(context: Context, payload: tuple[str, str, str, Unit, bool]) -> Part:
@@ -76,7 +113,7 @@ def _check_rows(part_path: str, path: str, data: bytes, lines: int) -> Part:
     checks = [check.find for check in CHECKS if check.name in _ALONE and kind in check.kinds]
     decode: Callable[[bytes], Any] = row_decoder(kind)
     found: list[str] = []
-    claims, first, before, none = part.keyed["claims"], "", "", Any
+    claims, documents, first, before, none = part.keyed["claims"], part.keyed["documents"], "", "", Any
     for number, line in enumerate(data.split(b"\n")[:-1], lines + 1):
         try:
             row = decode(line)
@@ -90,6 +127,9 @@ def _check_rows(part_path: str, path: str, data: bytes, lines: int) -> Part:
             if text is not None:
                 found.append(f"{path}:{number}: {text}")
         claims += _claims(path, number, row)
+        if isinstance(row, RagRow) and row.kind != "run":
+            group = next((tag.removeprefix("group=") for tag in row.tags if tag.startswith("group=")), "")
+            documents.append(group_key(group) + _CLAIM + _ENCODE([normalise(row.embedding_text), f"{path}:{number}"]))
     return part.save(part_path, {"books": Books(by_file=False).facts(), "found": found, "first": first, "last": before})
 
 
@@ -112,6 +152,19 @@ def join_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     return PartWriter().save(path, {"books": Books(by_file=False).facts(), "found": found})
 
 
+def embed_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
+    """Look for the rejected answers of a task in what its playbooks embed."""
+    path, ranges = payload
+    found: list[str] = []
+    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+        lines = list(group)
+        documents = [_DECODE(line[KEY + 1 :]) for line in lines if line[KEY : KEY + 1] == _CLAIM]
+        for line in lines[len(documents) :] if documents else ():
+            text = _DECODE(line[KEY + 1 :])
+            found += [f"{where}: embedding_text holds a rejected run's text" for embedded, where in documents if text in embedded]
+    return PartWriter().save(path, {"books": Books(by_file=False).facts(), "found": found})
+
+
 def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[str]:
     """Return what the fast reading found wrong in the exports of a stage; empty where all is well."""
     targets = [path for path in outputs.files if path in ROW_TYPES]
@@ -124,6 +177,7 @@ def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[s
             yield Job("distill.units.guard:check_range", (path, temporary, unit, not shop.work.always), digests, path)
 
     read: list[Part] = []
+    parts = list(parts)
     for path in targets:
         last = ""
         for part in shop.parts(ranges_of(path), reuse=False):
@@ -133,11 +187,13 @@ def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[s
             last = part.facts["last"] or last
             read.append(part)
 
-    def joined() -> Iterator[Job]:
-        for number, ranges in enumerate(bucket_ranges([*parts, *read], "permits", "claims")):
-            digests = [f"{number}", *(f"{one.path} {one.offset} {one.length}" for one in ranges)]
-            yield Job("distill.units.guard:join_bucket", ([tuple(one) for one in ranges],), tuple(digests), "claims")
+    def joined(function: str, *names: str) -> Iterator[Job]:
+        for number, ranges in enumerate(bucket_ranges([*parts, *read], *names)):
+            digests = (f"{number}", *(f"{one.path} {one.offset} {one.length}" for one in ranges))
+            yield Job(f"distill.units.guard:{function}", ([tuple(one) for one in ranges],), digests, names[0])
 
-    for part in shop.parts(joined()):
+    for part in shop.parts(joined("join_bucket", "claims", "permits")):
+        found += part.facts["found"]
+    for part in shop.parts(joined("embed_bucket", "documents", "answers")):
         found += part.facts["found"]
     return found

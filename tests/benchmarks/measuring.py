@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from resource import struct_rusage
 from statistics import median
 from typing import IO, NamedTuple
 
@@ -59,7 +60,7 @@ def run_measured(command: list[str], folder: Path, *, env: dict[str, str] | None
         return Measure(seconds, usage.ru_utime + usage.ru_stime, peak / 1024, said)
 
 
-def _wait(pid: int, *, memory: bool) -> tuple[int, int, "os._ResourceUsage"]:
+def _wait(pid: int, *, memory: bool) -> tuple[int, int, struct_rusage]:
     """Return the peak in KB (0 unless looked at), the status and the usage."""
     peak = 0
     while True:

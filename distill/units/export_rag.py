@@ -1,0 +1,87 @@
+"""export-rag over units: every run by itself, then every playbook, with the runs that leak a reference known."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from distill.books import Books
+from distill.conversation import has_leak
+from distill.jsonl import encode_trusted, row_decoder
+from distill.outcome import Outcome, Row
+from distill.plan import FileRef
+from distill.runs import Run
+from distill.schemas.export_rows import Playbook
+from distill.stages import PLAYBOOKS, QUARANTINE, RAG
+from distill.stages.export_rag import playbook_outcome, run_outcome
+from distill.units.cutting import Unit
+from distill.units.exports import Export, decode_whole, spread_corpus
+from distill.units.guard import check_exports, document_permits
+from distill.units.outputs import Outputs
+from distill.units.parts import KEY, Part, PartWriter, Range, read_range
+from distill.units.workshop import Context, Job, Workshop, place_of
+
+__all__ = ["EXPORT", "playbooks_unit", "run_units"]
+
+_QUARANTINE = f"{QUARANTINE}/rag.jsonl"
+_PLAYBOOK = row_decoder(Playbook)
+
+
+def _keep(row: Row, part: PartWriter) -> None:
+    if row.target == RAG:
+        part.keyed["rows"].append(row.key.encode() + encode_trusted(row.value))
+    else:
+        part.keyed["quarantine"].append(row.key[0].encode() + encode_trusted(row.value))
+
+
+def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:
+    outcome = run_outcome(one)
+    if one.evidence.reference and has_leak(one.evidence):
+        part.keyed["leaks"].append(one.evidence.id.encode())
+    for row in outcome.rows:
+        _keep(row, part)
+    return Outcome(outcome.kind, outcome.unit, reason=outcome.reason)
+
+
+def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
+    yield from ()
+
+
+EXPORT = Export(frozenset(), lambda one, config: None, _spread, _gather, ((RAG, "rows", KEY),), _QUARANTINE, decode_whole, document_permits)
+"""What is particular to documents for retrieval."""
+
+
+def playbooks_unit(context: Context, payload: tuple[str, Unit, list[Range]]) -> Part:
+    """Make documents of a range of playbooks; the ranges hold the ids of runs whose text holds a reference."""
+    path, unit, leaks = payload
+    books, part = Books(by_file=False), PartWriter()
+    leaking = {line.decode() for one in leaks for line in read_range(Range(*one)).split(b"\n")[:-1]}
+    data = read_range(Range(f"{context.project}/{PLAYBOOKS}", unit.start, unit.end - unit.start))
+    for line in data.split(b"\n")[:-1]:
+        outcome = playbook_outcome(_PLAYBOOK(line), leaking)
+        books.count(outcome)
+        for row in outcome.rows:
+            _keep(row, part)
+    return part.save(path, {"books": books.facts(), "records": data.count(b"\n")})
+
+
+def run_units(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]]:
+    """Export every run and every playbook; return the reading of what was written."""
+    runs = spread_corpus(shop)
+    sections = [(part.path, part.sections["leaks"]) for part in runs if "leaks" in part.sections]
+    leaks = [(path, one.offset, one.length) for path, one in sections]
+    told = " ".join(one.digest for _, one in sections)
+    ref = FileRef(PLAYBOOKS, PLAYBOOKS)
+
+    def jobs() -> Iterator[Job]:
+        for unit in shop.cut(ref):
+            yield Job(
+                "distill.units.export_rag:playbooks_unit", (unit, leaks), (unit.digest, told), place_of(ref, unit), unit.end - unit.start
+            )
+
+    playbooks = list(shop.parts(jobs()))
+    shop.count_input(ref, sum(part.facts["records"] for part in playbooks))
+    parts = [*runs, *playbooks]
+    outputs.merge(RAG, parts, "rows")
+    outputs.merge(_QUARANTINE, parts, "quarantine")
+    if shop.work.config.playbooks.group_by != "task_id":  # a playbook may then hold answers of tasks that do not meet it by key
+        return lambda: [*check_exports(shop, outputs, runs), f"{RAG}: playbooks of other groups than tasks are read by the reference"]
+    return lambda: check_exports(shop, outputs, runs)
