@@ -13,7 +13,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-__all__ = ["FileHasher", "aggregate_hash", "hash_bytes", "hash_file", "hash_parts", "row_id", "tagged"]
+__all__ = ["FileHasher", "aggregate_hash", "aggregate_sorted", "hash_bytes", "hash_file", "hash_parts", "row_id", "tagged"]
 
 _CHUNK = 1 << 18
 _SHORT = 2048
@@ -55,6 +55,29 @@ def aggregate_hash(entries: Iterable[tuple[str, str]]) -> str:
         paired = [blake3(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
         level = paired + level[len(paired) * 2 :]
     return tagged(level[0])
+
+
+def aggregate_sorted(entries: Iterable[tuple[str, str]]) -> str:
+    """Return the same root over pairs that come in the order of their path bytes, holding one node a level.
+
+    Raises:
+        ValueError: they come in another order.
+    """
+    nodes: list[tuple[int, bytes]] = []
+    before = b""
+    for path, digest in entries:
+        name = path.encode()
+        if name < before:
+            raise ValueError(f"{path!r} comes after a greater path")
+        before = name
+        nodes.append((0, hash_parts((name, bytes.fromhex(digest)), prefix=b"\0")))
+        while len(nodes) > 1 and nodes[-1][0] == nodes[-2][0]:
+            (level, right), (_, left) = nodes.pop(), nodes.pop()
+            nodes.append((level + 1, blake3(b"\1" + left + right).digest()))
+    while len(nodes) > 1:  # an odd one goes up
+        (_, right), (level, left) = nodes.pop(), nodes.pop()
+        nodes.append((level, blake3(b"\1" + left + right).digest()))
+    return tagged(nodes[0][1] if nodes else blake3(b"").digest())
 
 
 class FileHasher:

@@ -39,18 +39,18 @@ def keep_out(one, config):
     return None if one.category == 'rejected' else strict(one, config)
 
 
-def spread(one, config, part):
+def spread(one, lines, config, part):
     export_sft.keep_out = keep_out
     try:
-        return honest['export-sft'].spread(one, config, part)
+        return honest.spread(one, lines, config, part)
     finally:
         export_sft.keep_out = strict
 
 
 strict = export_sft.keep_out
-planted = honest | {'export-sft': honest['export-sft']._replace(hopeless=frozenset(), keep_out=keep_out, spread=spread)}
+planted = honest._replace(hopeless=frozenset(), keep_out=keep_out, spread=spread)
 """
-"""Plant for `exports:EXPORTS` that exports rejected runs."""
+"""Plant for `units.export_sft:EXPORT` that exports rejected runs."""
 _DOIT_CFG = "[COMMAND]\nrun = distill.build.command:Run\n"
 
 
@@ -156,10 +156,10 @@ class Project:
     def plant(self, place: str, body: str) -> None:
         """Let dodo.py put `planted`, which may use `honest`, in a place while a file `planted` is there.
 
-        A place is the module of a stage, whose `run` is meant, or `module:name` below `distill.units`.
+        A place is `module:name` below `distill`, or the module of a stage, whose `run` is meant.
         """
         module, _, name = place.partition(":")
-        module, name = (f"units.{module}", name) if name else (f"stages.{module}", "run")
+        module, name = (module, name) if name else (f"stages.{module}", "run")
         head = f"import os\nimport time\nimport msgspec\nimport distill.{module} as stage\n{DODO}\nhonest = stage.{name}\n"
         self.write("dodo.py", f"{head}\n{body}\nif os.path.exists('planted'):\n    stage.{name} = planted\n")
         self.write("planted", "")

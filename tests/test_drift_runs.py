@@ -112,7 +112,7 @@ def test_other_outputs_alone_are_ok_and_few_records_are_told(project: Project) -
 
 
 @pytest.mark.parametrize(("module", "body", "stage"), [
-    ("collect", REVERSED, "collect"), ("extract_playbooks", WORDIER, "extract-playbooks"),
+    ("collect", REVERSED, "collect"), ("stages.extract_playbooks:gather", WORDIER, "extract-playbooks"),
 ], ids=["another order", "extra text"])  # fmt: skip
 def test_other_outputs_of_the_same_inputs_are_an_alert(project: Project, module: str, body: str, stage: str) -> None:
     """A stage that writes something else from the same inputs, code, settings and tools is an alert and exit status 1."""
@@ -200,7 +200,7 @@ def test_a_dataset_that_fell_to_nothing_is_an_alert(project: Project) -> None:
 
 def test_the_firewall_is_an_alert(project: Project) -> None:
     """A stage whose rows leak is named, and the run does not pass."""
-    project.plant("exports:EXPORTS", SFT_LEAK)
+    project.plant("units.export_sft:EXPORT", SFT_LEAK)
 
     result, drift = grow(project, rows(2, 0, first=700))
 
@@ -290,7 +290,7 @@ def test_behind_a_damaged_run_the_last_good_one_is_asked(project: Project) -> No
 
 def test_what_came_with_a_failed_run_is_still_new(project: Project) -> None:
     """A bad day whose first run failed before it was scored is an alert of the run that repairs it."""
-    project.plant("score:score_unit", RAISING)
+    project.plant("units.score:score_unit", RAISING)
     failed, first = grow(project, rows(110, 66, first=700))
     (project.folder / "planted").unlink()
 

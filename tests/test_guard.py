@@ -50,7 +50,7 @@ def executed(project: Project) -> list[str]:
 def test_every_finished_stage_is_committed_at_once(tmp_path: Path) -> None:
     """Stages that finished are in the store before the run ends, where doit itself writes at the end of the whole run."""
     project = sample_project(tmp_path / "project")
-    project.plant("export_rag", "def planted(*records):\n    os._exit(9)\n    yield\n")
+    project.plant("units.export_rag:run_units", "def planted(*given):\n    os._exit(9)\n")
 
     assert project.doit().code == 9
 
@@ -92,7 +92,7 @@ def test_list_names_every_stage_and_info_says_why(project: Project) -> None:
 )
 def test_a_failing_stage_always_leaves_a_summary(project: Project, words: tuple[str, ...]) -> None:
     """A stage that raised ends in a run directory and exit status 1 whatever options or selection doit is given."""
-    project.plant("exports:export_unit", RAISING)
+    project.plant("units.exports:export_unit", RAISING)
     project.replace_text(LOG, "Parse a date.", "Parse a time.")
     if "-s" in words:
         (project.folder / SFT).unlink()

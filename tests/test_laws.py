@@ -52,7 +52,7 @@ def test_every_stage_has_one_receipt_of_the_run(built: Project) -> None:
 
 def test_failed_blocked_and_ignored_stages_have_receipts(project: Project) -> None:
     """SPEC 7, law 1: a failed, a blocked and an ignored stage each emit a receipt of the same run."""
-    project.plant("export_rag", RAISING)
+    project.plant("units.export_rag:run_outcome", RAISING)
     project.log("2026/04/29/outcomes.jsonl", [outcome("run-7", task_id="task-7")])
     project.doit("ignore", "export_sft")
 
@@ -188,7 +188,7 @@ def test_skipped_rows_beyond_the_bound_fail_the_run_and_stop_nothing(tmp_path: P
 
 def test_a_stage_that_raised_stops_those_below_and_no_others(project: Project) -> None:
     """SPEC 7, law 8: what raises stops the stages below it, old exports of other inputs are moved away, and it is tried again."""
-    project.plant("score:score_unit", RAISING)
+    project.plant("units.score:score_unit", RAISING)
     project.replace_text("logs/2026/04/28/outcomes.jsonl", "Parse a date.", "Parse a time.")
 
     result = project.doit()

@@ -12,15 +12,23 @@ INDEX = "exports/index/playbooks.sqlite"
 
 UNREVIEWED = SFT_LEAK.replace("one.category == 'rejected'", "one.reasons[0] == 'no_signal'")
 RAG_LEAK = """
-def planted(runs, playbooks, config):
-    for one in honest(runs, playbooks, config):
-        rows = []
-        for row in one.rows:
-            if row.target == stage.RAG and row.value.kind == 'playbook' and row.value.failed_run_ids:
-                text = row.value.embedding_text + ' a wrong answer to the first task a wrong answer to the second task'
-                row = row._replace(value=msgspec.structs.replace(row.value, embedding_text=text))
-            rows.append(row)
-        yield msgspec.structs.replace(one, rows=tuple(rows))
+def planted(*given):
+    one = honest(*given)
+    rows = []
+    for row in one.rows:
+        if row.target == stage.RAG and row.value.failed_run_ids:
+            text = row.value.embedding_text + ' a wrong answer to the first task a wrong answer to the second task'
+            row = row._replace(value=msgspec.structs.replace(row.value, embedding_text=text))
+        rows.append(row)
+    return msgspec.structs.replace(one, rows=tuple(rows))
+"""
+RAG_RUN = """
+def planted(one):
+    verdict, one.category = one.category, 'accepted'
+    try:
+        return honest(one)
+    finally:
+        one.category = verdict
 """
 SELF_PAIR = """
 def planted(row):
@@ -53,14 +61,15 @@ def planted(row):
     return honest(row)
 """
 LEAKS = {
-    "a rejected run": ("export-sft", "exports:EXPORTS", SFT_LEAK, SFT, "forbidden_category"),
-    "an unreviewed run": ("export-sft", "exports:EXPORTS", UNREVIEWED, COMPLETIONS, "forbidden_category"),
-    "a verdict not heeded": ("export-sft", "exports:build_run", DEAF, SFT, "forbidden_category"),
-    "a rejected text": ("export-rag", "export_rag", RAG_LEAK, RAG, "rejected_text"),
-    "a self-pair": ("export-preference", "exports:encode_trusted", SELF_PAIR, PAIRS, "self_pair"),
-    "equal texts": ("export-preference", "exports:encode_trusted", EQUAL_TEXT, PAIRS, "self_pair"),
-    "a swapped pair": ("export-preference", "exports:encode_trusted", SWAPPED, PAIRS, "forbidden_pair"),
-    "a pair under another id": ("export-preference", "exports:encode_trusted", OTHER_ID, PAIRS, "forbidden_pair"),
+    "a rejected run": ("export-sft", "units.export_sft:EXPORT", SFT_LEAK, SFT, "forbidden_category"),
+    "an unreviewed run": ("export-sft", "units.export_sft:EXPORT", UNREVIEWED, COMPLETIONS, "forbidden_category"),
+    "a verdict not heeded": ("export-sft", "units.exports:build_run", DEAF, SFT, "forbidden_category"),
+    "a rejected text": ("export-rag", "units.export_rag:playbook_outcome", RAG_LEAK, RAG, "rejected_text"),
+    "a document of a rejected run": ("export-rag", "units.export_rag:run_outcome", RAG_RUN, RAG, "unsafe_document"),
+    "a self-pair": ("export-preference", "units.export_preference:encode_trusted", SELF_PAIR, PAIRS, "self_pair"),
+    "equal texts": ("export-preference", "units.export_preference:encode_trusted", EQUAL_TEXT, PAIRS, "self_pair"),
+    "a swapped pair": ("export-preference", "units.export_preference:encode_trusted", SWAPPED, PAIRS, "forbidden_pair"),
+    "a pair under another id": ("export-preference", "units.export_preference:encode_trusted", OTHER_ID, PAIRS, "forbidden_pair"),
     "an altered row": ("index", "index", INDEX_LEAK, INDEX, "unknown_row"),
 }
 """Stage, place of the plant, plant, export that leaks, check that finds it."""
@@ -124,7 +133,7 @@ def test_a_leak_is_not_tried_again_and_blocks_those_below(project: Project, name
 
 def test_a_leak_with_unchanged_inputs_leaves_the_good_export(built: Project, project: Project) -> None:
     """SPEC 7, law 8: where the inputs are those of the export in place, a leak of a forced run leaves it there."""
-    project.plant("exports:EXPORTS", SFT_LEAK)
+    project.plant("units.export_sft:EXPORT", SFT_LEAK)
 
     assert project.doit("--always").code == 1
 
@@ -136,7 +145,7 @@ def test_a_leak_with_unchanged_inputs_leaves_the_good_export(built: Project, pro
 @pytest.mark.parametrize("way", ["--always", "changed inputs", "forget"])
 def test_a_repaired_stage_is_executed_again(project: Project, way: str) -> None:
     """SPEC 7, law 6: the same code is not tried again by itself; `--always`, `forget` or other inputs execute it, and it passes."""
-    project.plant("exports:EXPORTS", SFT_LEAK)
+    project.plant("units.export_sft:EXPORT", SFT_LEAK)
     add_a_run(project)
     project.doit()
     (project.folder / "planted").unlink()
@@ -157,7 +166,7 @@ def test_a_repaired_stage_is_executed_again(project: Project, way: str) -> None:
 @pytest.mark.parametrize("words", [("-n", "2"), ("-r", "zero"), ("--continue",), (SFT,), ("--always",), ("export_sft",)])
 def test_a_leak_is_told_however_doit_is_called(project: Project, words: tuple[str, ...]) -> None:
     """SPEC 7, law 6: a leak ends in exit status 1, a summary and a receipt, whatever options or selection doit is given."""
-    project.plant("exports:EXPORTS", SFT_LEAK)
+    project.plant("units.export_sft:EXPORT", SFT_LEAK)
     add_a_run(project)
 
     result = project.doit(*words)

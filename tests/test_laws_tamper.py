@@ -184,7 +184,7 @@ def test_forged_bytes_are_kept_while_the_stage_is_blocked_or_failed(project: Pro
 
 
 @pytest.mark.parametrize(("place", "told"), [
-    ("score:run_score", "changed by other hands since collect wrote it"), ("score:score_unit", "changed while it was read"),
+    ("units.score:run_units", "changed by other hands since collect wrote it"), ("units.score:score_unit", "changed while it was read"),
 ], ids=["before it is read", "while it is read"])  # fmt: skip
 def test_an_edit_between_two_stages_fails_the_reader(built: Project, project: Project, place: str, told: str) -> None:
     """SPEC 7, law 11: evidence changed after collect and before score reads it is no input: score fails, and the next doit heals it."""

@@ -1,5 +1,6 @@
 """Pairs of a better and a worse answer (SPEC 5.4), judged by a brute-force second reading."""
 
+import random
 from itertools import product
 from typing import Any
 
@@ -8,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.config import Config, Preference, Sft
+from distill.conversation import Turn, plain_key
 from distill.hashing import row_id
 from distill.outcome import Outcome
 from distill.reasons import REASONS
 from distill.runs import Run
-from distill.stages import PREFERENCE, QUARANTINE
-from distill.stages.export_preference import run
+from distill.stages import PREFERENCE, QUARANTINE, export_preference
+from distill.stages.export_preference import Side, pair_task, run
 from tests.strategies import chat, fates, made_run, rows_of
 
 QUARANTINED = {"conflicting_verdicts", "run_id_reused", "missing_source_run_id", "empty_instruction", "empty_response", "answer_leak"}
@@ -235,3 +237,26 @@ def test_every_reason_of_the_export_is_in_the_table() -> None:
     named = {reason for _, reason in KEPT_OUT.values()} | {reason for *_, reason in PARTING.values()} | {"over_cap", "duplicate_text"}
 
     assert named <= {reason.slug for reason in REASONS}
+
+
+@given(seed=st.integers(0, 10_000), cap=st.integers(1, 4), scope=st.sampled_from(["any", "same_model"]))
+def test_a_task_of_many_runs_gives_what_trying_every_pair_gives(seed: int, cap: int, scope: str) -> None:
+    """The way that does not try every pair chooses the same pairs and gives every run the same fate."""
+    rng = random.Random(seed)
+    sides: list[Side] = []
+    for number in range(rng.randrange(2, 24)):
+        turns = [Turn("user", rng.choice(["one", "two"])), Turn("assistant", f"answer {rng.randrange(8)}", rng.random() < 0.1)]
+        if rng.random() < 0.3:
+            turns = [*turns, Turn("user", rng.choice(["more", "less"])), Turn("assistant", f"last {rng.randrange(5)}")]
+        key = plain_key([(turn.role, turn.content) for turn in turns]).hex()[:32]
+        chosen, identity = rng.random() < 0.5, f"{number:032x}"
+        model, retried = rng.choice("ab"), chosen and rng.random() < 0.4
+        sides.append(Side(identity, chosen, key, f"run {number}", model, retried, "tests_failed", f"log:{number}", turns))
+    wanted = Preference(max_pairs_per_task=cap, pair_scope=scope)
+    every = list(pair_task(sides, wanted))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_preference, "MANY", -1)
+        thin = list(pair_task(sides, wanted))
+
+    assert [(one.kind, one.unit, one.reason, one.rows) for one in thin] == [(one.kind, one.unit, one.reason, one.rows) for one in every]

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +19,9 @@ from distill.stages.export_common import chat, find_defect, leave_out, resolutio
 __all__ = ["Pair", "Side", "choose_pairs", "find_split", "keep_out", "pair_task", "run", "spread"]
 
 _QUARANTINE = f"{QUARANTINE}/preference.jsonl"
+MANY = 2500
+"""Combinations of the two sides of a task from which not every one is tried."""
+_SPARE = 4
 _ORDER = ("over_cap", "duplicate_text", "not_final_turn", "diverges_before_agent", "prompts_differ")
 
 
@@ -121,9 +125,12 @@ def pair_task(sides: list[Side], settings: Preference) -> Iterator[Outcome]:
 
 def _candidates(standing: list[Side], fate: dict[str, str], settings: Preference) -> list[Pair]:
     """Return every pair that could be taken; in `fate`, the best reason of every side should it be in none."""
+    ours, theirs = [side for side in standing if side.chosen], [side for side in standing if not side.chosen]
+    if len(ours) * len(theirs) > MANY and not settings.step_pairs:
+        return _thin_candidates(standing, fate, settings)
     found: list[Pair] = []
-    for chosen in (side for side in standing if side.chosen):
-        for rejected in (side for side in standing if not side.chosen):
+    for chosen in ours:
+        for rejected in theirs:
             split = find_split(chosen, rejected, settings)
             if isinstance(split, Pair):
                 found.append(split)
@@ -132,6 +139,54 @@ def _candidates(standing: list[Side], fate: dict[str, str], settings: Preference
                 _better(fate, chosen.id, reason)
                 _better(fate, rejected.id, reason)
     return found
+
+
+def _thin_candidates(standing: list[Side], fate: dict[str, str], settings: Preference) -> list[Pair]:
+    """Return at least the pairs that can be taken, without trying every side with every other.
+
+    Final answers pair where all turns before them are equal. Of the sides that agree in that, in model and in being retried, only the
+    first few by id can ever be taken: each pair taken uses one text of a side, and the cap is small.
+    """
+    groups: dict[str, list[Side]] = defaultdict(list)
+    for side in standing:
+        groups[plain_key(side.plain[:-1]).hex()].append(side)
+    found: list[Pair] = []
+    alone: list[Side] = []
+    for members in groups.values():
+        first: dict[tuple[bool, str, bool], list[Side]] = defaultdict(list)
+        for side in sorted(members, key=lambda side: side.id):
+            few = first[side.chosen, side.model, side.retried]
+            if len(few) < settings.max_pairs_per_task + _SPARE and not (side.chosen and side.turns[-1].failed):
+                few.append(side)
+        kept = [side for few in first.values() for side in few]
+        for chosen, rejected in product([s for s in kept if s.chosen], [s for s in kept if not s.chosen]):
+            split = find_split(chosen, rejected, settings)
+            if isinstance(split, Pair):
+                found.append(split)
+        for side in members:
+            if any(isinstance(_split_of(side, other, settings), Pair) for other in kept if other.chosen != side.chosen):
+                fate[side.id] = "over_cap"
+            else:
+                alone.append(side)
+    for side in alone:
+        _explain(side, standing, fate, settings)
+    return found
+
+
+def _split_of(one: Side, other: Side, settings: Preference) -> Pair | str | None:
+    return find_split(one, other, settings) if one.chosen else find_split(other, one, settings)
+
+
+def _explain(side: Side, standing: list[Side], fate: dict[str, str], settings: Preference) -> None:
+    """Find the best reason of a side that no other pairs with."""
+    for other in standing:
+        if other.chosen == side.chosen:
+            continue
+        split = _split_of(side, other, settings)
+        if isinstance(split, str):
+            _better(fate, side.id, split)
+        if fate.get(side.id) == "not_final_turn":
+            return
 
 
 def _better(fate: dict[str, str], identity: str, reason: str) -> None:
@@ -164,8 +219,8 @@ def choose_pairs(candidates: list[Pair], settings: Preference) -> list[Pair]:
     """Take at most `max_pairs_per_task` pairs, one at a time, each the first by the order of SPEC 5.4."""
     left, taken, uses = list(candidates), list[Pair](), Counter[str]()
     while left and len(taken) < settings.max_pairs_per_task:
-        best = min(left, key=lambda pair: _rank(pair, uses))
-        left.remove(best)
+        place = min(range(len(left)), key=lambda i: _rank(left[i], uses))
+        best = left.pop(place)
         taken.append(best)
         uses.update((best.chosen.key, best.rejected.key))
     return taken

@@ -6,19 +6,23 @@ the logical content (`hash_index`).
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from distill.canonical import dump_canonical
+import msgspec
+
 from distill.errors import InputError
-from distill.hashing import aggregate_hash, hash_bytes
+from distill.hashing import aggregate_sorted, hash_bytes
 from distill.outcome import Outcome, Row
 from distill.schemas.export_rows import RagRow
 from distill.stages import INDEX, RAG
 
-__all__ = ["Hit", "check_index", "count_index", "hash_index", "run", "search_index", "write_index"]
+__all__ = ["Hit", "IndexWriter", "check_index", "count_index", "hash_index", "run", "search_index", "write_index"]
 
 _COLUMNS = ("id", "kind", "title", "content", "tags", "source_run_ids", "success_score", "provenance")
+
+_ENCODE = msgspec.json.Encoder().encode
 
 
 def run(rows: Iterable[RagRow]) -> Iterator[Outcome]:
@@ -27,51 +31,67 @@ def run(rows: Iterable[RagRow]) -> Iterator[Outcome]:
         yield Outcome("accepted", row.id, rows=(Row(INDEX, row.id, row),))
 
 
+class IndexWriter:
+    """Writes an index row by row."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the tables."""
+        self._base = sqlite3.connect(path, isolation_level=None)
+        for setting in ("page_size = 4096", "journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
+            self._base.execute(f"PRAGMA {setting}")
+        self._base.execute("BEGIN")
+        kinds = ", ".join(f"{name} {'REAL' if name == 'success_score' else 'TEXT'} NOT NULL" for name in _COLUMNS[1:])
+        self._base.execute(f"CREATE TABLE rows (id TEXT PRIMARY KEY, {kinds}) WITHOUT ROWID")
+        self._base.execute("CREATE VIRTUAL TABLE search USING fts5(id UNINDEXED, title, embedding_text, tokenize = 'unicode61')")
+        self._base.execute("INSERT INTO search (search, rank) VALUES ('hashsize', 16777216)")  # fewer merges; the bytes of memory
+        self.count = 0
+
+    def add(self, row: RagRow) -> None:
+        """Add one row; rows come in the order of their ids."""
+        self._base.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _values(row))
+        self._base.execute("INSERT INTO search (id, title, embedding_text) VALUES (?, ?, ?)", (row.id, row.title, row.embedding_text))
+        self.count += 1
+
+    def close(self) -> None:
+        """Bring everything to the file."""
+        self._base.execute("INSERT INTO search (search) VALUES ('optimize')")
+        self._base.execute("COMMIT")
+        self._base.close()
+
+
 def write_index(path: Path, rows: Iterable[RagRow]) -> None:
     """Write the index of rows that come in the order of their ids."""
-    base = sqlite3.connect(path, isolation_level=None)
-    try:
-        base.execute("PRAGMA page_size = 4096")
-        base.execute("PRAGMA journal_mode = OFF")
-        base.execute("PRAGMA synchronous = OFF")
-        base.execute("BEGIN")
-        kinds = ", ".join(f"{name} {'REAL' if name == 'success_score' else 'TEXT'} NOT NULL" for name in _COLUMNS[1:])
-        base.execute(f"CREATE TABLE rows (id TEXT PRIMARY KEY, {kinds}) WITHOUT ROWID")
-        base.execute("CREATE VIRTUAL TABLE search USING fts5(id UNINDEXED, title, embedding_text, tokenize = 'unicode61')")
-        for row in rows:
-            values = _values(row)
-            base.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-            base.execute("INSERT INTO search (id, title, embedding_text) VALUES (?, ?, ?)", (row.id, row.title, row.embedding_text))
-        base.execute("INSERT INTO search (search) VALUES ('optimize')")
-        base.execute("COMMIT")
-    finally:
-        base.close()
+    writer = IndexWriter(path)
+    for row in rows:
+        writer.add(row)
+    writer.close()
 
 
 def _values(row: RagRow) -> tuple[str | float, ...]:
-    return (
-        row.id, row.kind, row.title, row.content, dump_canonical(row.tags), dump_canonical(row.source_run_ids), row.success_score,
-        row.provenance,
-    )  # fmt: skip
+    tags, runs = _ENCODE(row.tags).decode(), _ENCODE(row.source_run_ids).decode()
+    return (row.id, row.kind, row.title, row.content, tags, runs, row.success_score, row.provenance)
 
 
 def check_index(path: Path, rows: Iterable[RagRow]) -> list[str]:
-    """Return what an index holds beside the retrieval rows, or lacks, each with the index's path and row (SPEC 7, law 6)."""
-    expected = {row.id: (*_values(row), row.embedding_text, row.title) for row in rows}
+    """Return what an index holds beside the retrieval rows, or lacks, each with the index's path and row (SPEC 7, law 6).
+
+    Both stand in the order of ids, so that one row of each is held at a time.
+    """
+    found: list[str] = []
+    expected = met = 0
     base = _open(path)
     try:
         names = ", ".join(f"rows.{name}" for name in _COLUMNS)
         query = f"SELECT {names}, search.embedding_text, search.title FROM search JOIN rows USING (id) ORDER BY search.rowid"  # noqa: S608 -- our own names
-        found = [
-            f"{INDEX}:{number}: [unknown_row] row {row[0]!r} is not as it stands in {RAG}"
-            for number, row in enumerate(base.execute(query), 1)
-            if expected.get(row[0]) != row
-        ]
+        for number, (row, held) in enumerate(zip_longest(rows, base.execute(query)), 1):
+            expected, met = expected + (row is not None), met + (held is not None)
+            if row is not None and held is not None and (*_values(row), row.embedding_text, row.title) != held:
+                found.append(f"{INDEX}:{number}: [unknown_row] row {held[0]!r} is not as it stands in {RAG}")
         counts = [base.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("rows", "search")]  # noqa: S608 -- likewise
     finally:
         base.close()
-    if not found and counts != [len(expected)] * 2:
-        found.append(f"{INDEX}:1: [missing_row] {counts[0]} rows and {counts[1]} texts, {RAG} holds {len(expected)}")
+    if not found and (counts != [expected] * 2 or met != expected):
+        found.append(f"{INDEX}:1: [missing_row] {counts[0]} rows and {counts[1]} texts, {RAG} holds {expected}")
     return found
 
 
@@ -94,7 +114,7 @@ def hash_index(path: Path) -> str:
     try:
         columns = ", ".join(f"rows.{name}" for name in _COLUMNS)
         query = f"SELECT {columns}, search.embedding_text FROM rows JOIN search USING (id)"  # noqa: S608 -- our own names
-        return aggregate_hash((row[0], hash_bytes(dump_canonical(row).encode())) for row in base.execute(query))
+        return aggregate_sorted((row[0], hash_bytes(_ENCODE(row))) for row in base.execute(f"{query} ORDER BY search.rowid"))
     finally:
         base.close()
 

@@ -30,7 +30,7 @@ class Outputs:
         """Open nothing yet: a project may have more targets than a process may have files."""
         self._project, self._paths, self._shop = project, paths, shop
         self._keyed: defaultdict[str, list[tuple[Any, bytes]]] = defaultdict(list)
-        self._index: list[RagRow] = []
+        self._index: Any = None
         self.cuts: defaultdict[str, list[Unit]] = defaultdict(list)
         """Units of each target, where it was appended to by units."""
         self.files: dict[str, TargetFile] = {}
@@ -47,7 +47,7 @@ class Outputs:
     def add(self, path: str, key: Any, value: msgspec.Struct) -> None:
         """Add one row; rows with a key are sorted by it at the end."""
         if path == INDEX and isinstance(value, RagRow):
-            self._index.append(value)
+            self._open_index().add(value)
         elif key is None:
             self.file(path).write(encode_row(value))
         else:
@@ -103,18 +103,27 @@ class Outputs:
             file = self.file(path)
             file.close()
             if path == INDEX:
-                self._write_index(file)
+                self._close_index(file)
             hasher = file.hasher
             states.append(FileState(path=path, blake3=hasher.blake3, sha256=hasher.sha256, bytes=hasher.bytes, record_count=file.records))
         return sorted(states, key=lambda state: state.path)
 
-    def _write_index(self, file: TargetFile) -> None:
-        from distill.stages.index import write_index  # noqa: PLC0415 -- SQLite only where it is needed
+    def _open_index(self) -> Any:
+        """Return the writer of the index, opened when it is first needed."""
+        if self._index is None:
+            from distill.stages.index import IndexWriter  # noqa: PLC0415 -- SQLite only where it is needed
 
-        file.temporary.unlink()
-        write_index(file.temporary, sorted(self._index, key=lambda row: row.id))
+            file = self.file(INDEX)
+            file.close()
+            file.temporary.unlink()
+            self._index = IndexWriter(file.temporary)
+        return self._index
+
+    def _close_index(self, file: TargetFile) -> None:
+        writer = self._open_index()
+        writer.close()
         file.hasher = hash_file(file.temporary, sha256=True)
-        file.records = len(self._index)
+        file.records = writer.count
 
     def publish(self) -> None:
         """Put every target in its place, and remember the cuts of those that units were appended to."""

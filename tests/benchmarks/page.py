@@ -33,7 +33,8 @@ def _version(package: str) -> str | None:
 def render_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> str:
     """Return a table; the first `texts` columns and one called `note` stand left, figures right."""
     marks = ["---" if place < texts or name == "note" else "---:" for place, name in enumerate(head)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, marks, *rows]).replace("| ---", "|---").replace(" |---", "|---")
+    lines = [f"| {' | '.join(cells)} |" for cells in [head, *rows]]
+    return "\n".join([lines[0], f"|{'|'.join(marks)}|", *lines[1:]])
 
 
 def write_section(name: str, *, command: str, facts: str, body: str) -> None:

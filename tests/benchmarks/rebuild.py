@@ -27,6 +27,7 @@ class Case(NamedTuple):
     name: str
     files: int
     change: Callable[[Path, int], None]
+    said: str
 
 
 class Turn(NamedTuple):
@@ -38,27 +39,36 @@ class Turn(NamedTuple):
 
 
 _CASES = (
-    Case("(a) one row appended to one of eight files", 8, append_row),
-    Case("(b) one row appended to the only file", 1, append_row),
-    Case("(c) one row changed in one of 64 files", 64, change_row),
+    Case("(a) one row appended to one of eight files", 8, append_row, "Appended"),
+    Case("(b) one row appended to the only file", 1, append_row, "Appended"),
+    Case("(c) one row changed in one of 64 files", 64, change_row, "Changed"),
 )
 
 
-def _turn(build: Callable[[], Measure], changed: Path, case: Case, turn: int) -> Turn:
+def _turn(build: Callable[[], Measure], folder: Path, case: Case, turn: int) -> Turn:
+    """Build, ask again, change a log, build; what was made must hold the change then.
+
+    Raises:
+        SystemExit: it does not.
+    """
+    name = f"runs-{case.files // 2}.jsonl"
     full = build().seconds
     time.sleep(_SETTLE)
     same = build().seconds
-    case.change(changed, turn)
+    case.change(folder / "logs" / name, turn)
     time.sleep(_SETTLE)
-    return Turn(full, same, build().seconds)
+    changed = build().seconds
+    made = [path for path in folder.rglob(name) if "evidence" in path.parts and f"{case.said} {turn}." in path.read_text(encoding="utf-8")]
+    shutil.rmtree(folder)
+    if not made:
+        raise SystemExit(f"{case.name}: no evidence holds the change")
+    return Turn(full, same, changed)
 
 
 def _own_turn(order: Order, case: Case, turn: int, tasks: tuple[str, ...]) -> Turn:
-    folder = order.base / "turn"
-    project = make_project(folder, Path("logs"))
-    shutil.copytree(_corpus(order, case), folder / "logs")
-    done = _turn(lambda: run_ours(project, *tasks, workers=2), folder / f"logs/runs-{case.files // 2}.jsonl", case, turn)
-    shutil.rmtree(folder)
+    project = make_project(order.base / "turn", Path("logs"))
+    shutil.copytree(_corpus(order, case), project / "logs")
+    done = _turn(lambda: run_ours(project, *tasks, workers=2), project, case, turn)
     sys.stderr.write(f"distill {' '.join(tasks)} {case.name}: {done}\n")
     return done
 
@@ -67,8 +77,7 @@ def _builder_turn(order: Order, case: Case, turn: int, tool: str) -> Turn:
     folder = order.base / "turn"
     shutil.copytree(_corpus(order, case), folder / "logs")
     make_builder(tool, folder)
-    done = _turn(lambda: build_with(tool, folder), folder / f"logs/runs-{case.files // 2}.jsonl", case, turn)
-    shutil.rmtree(folder)
+    done = _turn(lambda: build_with(tool, folder), folder, case, turn)
     sys.stderr.write(f"{tool} {case.name}: {done}\n")
     return done
 

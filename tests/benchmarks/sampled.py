@@ -17,7 +17,8 @@ from types import FrameType
 __all__ = ["GROUPS", "REST"]
 
 GROUPS = {
-    "hashes": ("hashing.py",),
+    "hashes of files": ("hashing.py:update", "hashing.py:hash_file", "hashing.py:aggregate_hash"),
+    "hashes of rows and parts": ("hashing.py",),
     "firewall, reading again": ("units/guard.py", "firewall.py", "runner.py:_check_outputs", "runner.py:_check_units", "stages/index.py:check_index"),
     "summary, drift, ledger": ("build/publish.py", "build/ledger.py", "build/history.py"),
     "receipts and decisions": (

@@ -1,0 +1,51 @@
+"""Stages over units against the plain generators: byte for byte and count for count, however small the units are (DESIGN 3)."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distill.plan import build_plan
+from distill.runner import Work, run_stage
+from distill.stages import INDEX, STAGES
+from distill.units import cutting, parts
+from distill.validation import validate_stage
+from tests.corpora import build, judge_by_reference, load, write_corpus
+from tests.harness import Project, many_outcomes
+
+SEEDS = range(400 if os.environ.get("DISTILL_SLOW") == "1" else 60)
+
+
+def make_small(monkeypatch: pytest.MonkeyPatch, unit: int, bucket: int) -> None:
+    """Let units and buckets hold next to nothing."""
+    monkeypatch.setitem(cutting.cut_file.__kwdefaults__ or {}, "size", unit)
+    monkeypatch.setattr(parts, "_BUCKET", bucket)
+
+
+def check_stages(project: Project, **settings: Any) -> Counter[str]:
+    """Run every stage and hold it against its reference; return what was met."""
+    config, met = load(project, **settings), Counter[str]()
+    plan = build_plan(project.folder, config)
+    for stage in STAGES:
+        if INDEX in stage.outputs(plan):
+            continue
+        done = run_stage(stage, Work(project.folder, plan, config))
+        wanted = judge_by_reference(stage, project, config)
+        for path, data in wanted.files.items():
+            assert (project.folder / path).read_bytes().split(b"\n") == data.split(b"\n"), f"{stage.name}: {path}"
+        assert done.stats == wanted.stats, stage.name
+        assert {file.path: file.record_count for file in done.inputs.files} == wanted.records
+        warnings = Counter(wanted.warnings)
+        assert done.validation == validate_stage(stage, config, wanted.stats, warnings=warnings, written=done.outputs.files)
+        met.update(done.stats.reasons)
+    return met
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_units_give_what_the_reference_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Every stage over units gives the files, books, counts and warnings of its plain generator."""
+    make_small(monkeypatch, (1, 300, 2000, 1 << 20)[seed % 4], (1, 500, 5000)[seed % 3])
+
+    check_stages(write_corpus(tmp_path, seed))
