@@ -1,59 +1,151 @@
-"""The resolution as units look it up: the rows about a run, and which runs are told in several rows."""
+"""The resolution as units look it up: the rows about a run, and which runs are told in several rows.
 
-from collections import defaultdict
+It may hold as many rows as the corpus, so it is not read into memory: a file of sorted ids with a table over their first two bytes
+leads from an id to its rows.
+"""
+
+import mmap
+import os
+from array import array
+from bisect import bisect_left
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from distill.jsonl import row_decoder
-from distill.plan import RESOLUTION
+from distill.plan import RESOLUTION, TEMPORARY
 from distill.schemas.scored_run import ResolutionRow
-from distill.units.workshop import Context
+from distill.units.workshop import PARTS, Context
 
-__all__ = ["Exceptions", "read_exceptions"]
+__all__ = ["Exceptions", "index_exceptions", "read_exceptions"]
 
+_FOLDER = f"{PARTS}/exceptions"
 _MEMBER = frozenset({"same_run", "superseded_by_review"})
+_ID = 16
+_SLOTS = (1 << 16) + 1  # an odd number, so that with its end the table is a multiple of eight bytes
+_ROW = row_decoder(ResolutionRow)
+
+
+class _Told(msgspec.Struct, gc=False):
+    """The fields of a resolution row that say who belongs together."""
+
+    evidence_id: str
+    kind: str
+    with_: list[str] = msgspec.field(name="with")
+
+
+_TOLD = msgspec.json.Decoder(_Told).decode
+
+
+def index_exceptions(project: Path, digest: str) -> None:
+    """Write the ids of the resolution of that blake3 for the units to look up, unless that was done before."""
+    target = project / _FOLDER / digest
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for old in target.parent.iterdir():
+        old.unlink(missing_ok=True)
+    ids, offsets, place = bytearray(), array("Q"), 0
+    joined = [bytearray() for _ in range(256)]
+    with (project / RESOLUTION).open("rb") as lines:
+        for line in lines:
+            row = _TOLD(line)
+            ids += bytes.fromhex(row.evidence_id)
+            offsets.append(place)
+            place += len(line)
+            for name in [row.with_[0]] if row.kind in _MEMBER and row.with_ else [row.evidence_id] if row.kind == "pooled" else []:
+                one = bytes.fromhex(name)
+                joined[one[0]] += one
+    stands = b"".join(b"".join(sorted({bytes(some[i : i + _ID]) for i in range(0, len(some), _ID)})) for some in joined)
+    temporary = target.with_name(f"{digest}{TEMPORARY}{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(array("Q", [len(offsets), len(stands) // _ID]).tobytes())
+        for block in (_slots(ids), _slots(stands), offsets.tobytes(), ids, stands):
+            file.write(block)
+    temporary.replace(target)
+
+
+def _slots(ids: bytes | bytearray) -> bytes:
+    """Return the place of the first id of each two leading bytes, and the count."""
+    slots, count = array("I", bytes(4 * (_SLOTS + 1))), len(ids) // _ID
+    for i in range(count):
+        slots[int.from_bytes(ids[i * _ID : i * _ID + 2], "big") + 1] += 1
+    for slot in range(_SLOTS):
+        slots[slot + 1] += slots[slot]
+    return slots.tobytes()
+
+
+class _Ids:
+    """Sorted ids in a file."""
+
+    def __init__(self, data: mmap.mmap, slots: int, start: int) -> None:
+        self._data, self._start = data, start
+        self._slots = memoryview(data)[slots : slots + 4 * (_SLOTS + 1)].cast("I")
+
+    def __getitem__(self, place: int) -> bytes:
+        return self._data[self._start + place * _ID : self._start + (place + 1) * _ID]
+
+    def __len__(self) -> int:
+        return self._slots[_SLOTS]
+
+    def find(self, identity: bytes) -> int | None:
+        """Return the place of the first equal id, or None."""
+        slot = (identity[0] << 8) + identity[1]
+        low, high = self._slots[slot], self._slots[slot + 1]
+        if low == high:
+            return None
+        place = bisect_left(self, identity, low, high)
+        return place if place < high and self[place] == identity else None
 
 
 class Exceptions:
-    """The resolution by evidence id. Memory: the exceptions, which are few in a log that tells every run once."""
+    """The resolution by evidence id."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the resolution."""
-        decode = row_decoder(ResolutionRow)
-        self._rows: defaultdict[tuple[str, str], list[ResolutionRow]] = defaultdict(list)
-        self._leads: dict[str, str] = {}
-        joined: set[str] = set()
-        with path.open("rb") as lines:
-            for line in lines:
-                row = decode(line)
-                self._rows[row.evidence_id, row.provenance].append(row)
-                if row.kind in _MEMBER and row.with_:
-                    self._leads[row.evidence_id] = row.with_[0]
-                elif row.kind == "pooled":
-                    joined.add(row.evidence_id)
-        self._joined = joined | set(self._leads.values())
-        self._known = {identity for identity, _ in self._rows} | self._joined
+    def __init__(self, project: Path, digest: str) -> None:
+        """Open the ids and the rows."""
+        with (project / _FOLDER / digest).open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        with (project / RESOLUTION).open("rb") as file:
+            self._rows = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        count = int.from_bytes(data[:8], "little")
+        table, first = 4 * (_SLOTS + 1), 16
+        places = first + 2 * table
+        self._places = memoryview(data)[places : places + 8 * count].cast("Q")
+        self._ids = _Ids(data, first, places + 8 * count)
+        self._joined = _Ids(data, first + table, places + 8 * count + _ID * count)
+
+    def _of(self, identity: str) -> list[ResolutionRow]:
+        wanted = bytes.fromhex(identity)
+        place = self._ids.find(wanted)
+        rows: list[ResolutionRow] = []
+        while place is not None and place < len(self._ids) and self._ids[place] == wanted:
+            start = self._places[place]
+            rows.append(_ROW(self._rows[start : self._rows.find(b"\n", start)]))
+            place += 1
+        return rows
 
     def speaks_of(self, identity: str) -> bool:
         """Tell whether anything is said of a run, by its evidence id."""
-        return identity in self._known
+        wanted = bytes.fromhex(identity)
+        return self._ids.find(wanted) is not None or self._joined.find(wanted) is not None
 
     def about(self, identity: str, where: str) -> list[ResolutionRow]:
         """Return the rows about one evidence row."""
-        return self._rows.get((identity, where), [])
+        return [row for row in self._of(identity) if row.provenance == where]
 
     def leads_to(self, identity: str) -> str | None:
         """Return the evidence id of the row that this one adds to, or None."""
-        return self._leads.get(identity)
+        return next((row.with_[0] for row in reversed(self._of(identity)) if row.kind in _MEMBER and row.with_), None)
 
     def is_joined(self, identity: str) -> bool:
         """Tell whether other rows add to this one."""
-        return identity in self._joined
+        return self._joined.find(bytes.fromhex(identity)) is not None
 
 
-def read_exceptions(context: Context) -> Exceptions | None:
-    """Return the exceptions, read once by each worker; None where there are none."""
-    if "exceptions" not in context.memo:
-        path = Path(context.project) / RESOLUTION
-        context.memo["exceptions"] = Exceptions(path) if path.stat().st_size else None
-    found: Exceptions | None = context.memo["exceptions"]
-    return found
+def read_exceptions(context: Context, digest: str) -> Exceptions | None:
+    """Return the resolution of that blake3, opened once by each worker; None for no digest, where it is empty."""
+    memo: dict[str, Any] = context.memo
+    if digest and digest not in memo:
+        memo[digest] = Exceptions(Path(context.project), digest)
+    return memo[digest] if digest else None

@@ -21,7 +21,7 @@ from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
 from distill.schemas.scored_run import ScoredRun
 from distill.stages.export_common import leave_out
 from distill.units.cutting import Unit
-from distill.units.exceptions import Exceptions, read_exceptions
+from distill.units.exceptions import Exceptions, index_exceptions, read_exceptions
 from distill.units.guard import check_exports
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
@@ -145,11 +145,11 @@ class Spreader:
         self.part.keyed["quarantine"].append(row.key[0].encode() + encode_trusted(row.value))
 
 
-def export_unit(context: Context, payload: tuple[str, int, Unit, Unit]) -> Part:
+def export_unit(context: Context, payload: tuple[str, int, Unit, Unit, str]) -> Part:
     """Spread the runs of one range of evidence and of its scored runs."""
-    path, number, left, right = payload
+    path, number, left, right, resolution = payload
     evidence, scored = context.plan.evidence[number], context.plan.scored[number]
-    spreader, exceptions = Spreader(context), read_exceptions(context)
+    spreader, exceptions = Spreader(context), read_exceptions(context, resolution)
     lines = read_range(Range(f"{context.project}/{evidence}", left.start, left.end - left.start)).split(b"\n")[:-1]
     verdicts = read_range(Range(f"{context.project}/{scored}", right.start, right.end - right.start)).split(b"\n")[:-1]
     if len(lines) != len(verdicts):
@@ -183,10 +183,10 @@ def _spread_exception(spreader: Spreader, exceptions: Exceptions, line: bytes, v
         spreader.spread(one, [line])
 
 
-def pool_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
+def pool_bucket(context: Context, payload: tuple[str, list[Range], str]) -> Part:
     """Bring together the rows of each run in a bucket and spread it."""
-    path, ranges = payload
-    spreader, exceptions = Spreader(context), read_exceptions(context)
+    path, ranges, resolution = payload
+    spreader, exceptions = Spreader(context), read_exceptions(context, resolution)
     for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
         lines = [line[KEY:] for line in group]
         added = [line[1:] for line in lines if line[:1] == b"+"]
@@ -221,16 +221,18 @@ def spread_corpus(shop: Workshop) -> list[Part]:
     refs = [(FileRef(one, one), FileRef(two, two)) for one, two in zip(plan.evidence, plan.scored, strict=True)]
     owners: list[int] = []
     resolution = FileRef(RESOLUTION, RESOLUTION)
-    spoken = list(shop.cut(resolution))[-1].end > 0
+    told = list(shop.cut(resolution))[-1].end > 0
     shop.count_input(resolution, shop.count_lines(resolution))
-    digest = shop.work.inputs[RESOLUTION].blake3
+    digest = shop.work.inputs[RESOLUTION].blake3 if told else ""
+    if told:
+        index_exceptions(shop.work.project, digest)
 
     def jobs() -> Iterator[Job]:
         for number, (left, right) in enumerate(refs):
             for one, two in shop.pair(left, right):
                 owners.append(number)
                 size, digests = one.end - one.start + two.end - two.start, (one.digest, two.digest, digest)
-                yield Job("distill.units.exports:export_unit", (number, one, two), digests, place_of(left, one), size)
+                yield Job("distill.units.exports:export_unit", (number, one, two, digest), digests, place_of(left, one), size)
 
     counts = [0] * len(refs)
     parts: list[Part] = []
@@ -240,7 +242,7 @@ def spread_corpus(shop: Workshop) -> list[Part]:
     for (left, right), count in zip(refs, counts, strict=True):
         shop.count_input(left, count)
         shop.count_input(right, count)
-    return [*parts, *shop.parts(bucket_jobs("distill.units.exports:pool_bucket", parts, "pool", digest))] if spoken else parts
+    return [*parts, *shop.parts(bucket_jobs("distill.units.exports:pool_bucket", parts, "pool", digest))] if told else parts
 
 
 def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | None:
@@ -260,4 +262,4 @@ def bucket_jobs(function: str, parts: list[Part], section: str, *digests: str) -
     """Yield a job for every bucket of a section."""
     for ranges in bucket_ranges(parts, section):
         plain = [tuple(one) for one in ranges]
-        yield Job(function, (plain,), (digest_of(ranges), *digests), f"{section} of {len(plain)} units")
+        yield Job(function, (plain, *digests), (digest_of(ranges), *digests), f"{section} of {len(plain)} units")
