@@ -13,8 +13,6 @@ from distill.schemas.evidence import EvidenceRecord, Message
 __all__ = ["Turn", "answer_key", "build_turns", "has_leak", "normalise", "plain_key", "render_messages", "text_key", "user_text"]
 
 LEAK_LENGTH = 20
-_WHITE = "\n\t\r\x0b\x0c\x1c\x1d\x1e\x1f"
-"""White space of ASCII besides the space."""
 
 
 class Turn(NamedTuple):
@@ -30,8 +28,10 @@ class Turn(NamedTuple):
 
 def normalise(text: str) -> str:
     """Return the text with runs of white space made one and its ends cut; a text that is so already costs next to nothing."""
-    if text.isascii() and "  " not in text and text[:1] != " " and text[-1:] != " " and not any(map(text.__contains__, _WHITE)):
-        return text
+    if text.isascii() and "  " not in text and "\n" not in text and text[:1] != " " and text[-1:] != " ":
+        plain = "\t" not in text and "\r" not in text and "\x0b" not in text and "\x0c" not in text
+        if plain and "\x1c" not in text and "\x1d" not in text and "\x1e" not in text and "\x1f" not in text:
+            return text
     return " ".join(text.split())
 
 

@@ -21,7 +21,7 @@ from distill.schemas.stage_receipt import Stats
 from distill.stages import INDEX, STAGES, Stage
 from tests.harness import Project, outcome, review
 
-__all__ = ["MAPPED", "Judgement", "build", "judge_by_reference", "load", "write_corpus"]
+__all__ = ["MAPPED", "Judgement", "build", "change_corpus", "judge_by_reference", "load", "write_corpus"]
 
 MAPPED = """
 max_skipped = 0.9
@@ -143,6 +143,7 @@ def _mapped(rng: random.Random, names: list[str]) -> dict[str, Any]:
     return {"id": rng.choice(names), "task": task, "asked": asked, "said": rng.choice(_ANSWERS), "solved": rng.choice([True, False, None]), "gold": gold}
 
 
+_PATHS = ("a/outcomes.jsonl", "b/outcomes.jsonl", "a/scrum_reviews.jsonl", "a/placed.jsonl", "b/placed.jsonl", "own.jsonl", "empty/outcomes.jsonl")
 _MAKERS = {"outcomes": _native, "scrum_reviews": _review, "placed": _mapped, "own": _mapped}
 
 
@@ -150,23 +151,57 @@ def write_corpus(folder: Path, seed: int, *, rows: int = 40) -> Project:
     """Return a project whose logs repeat rows, run ids, texts and tasks within files and across them, with broken lines between."""
     rng = random.Random(seed)
     project = Project(folder, config=MAPPED % (rng.choice(_SETTINGS), rng.choice(["source", "project"])))
-    names = [f"run-{number}" for number in range(rng.choice([3, 12, 40]))]
+    noise = rng.choice([0.0, 0.05, 0.3, 1.0])
     seen: dict[str, list[bytes]] = defaultdict(list)
-    for path in ("a/outcomes.jsonl", "b/outcomes.jsonl", "a/scrum_reviews.jsonl", "a/placed.jsonl", "b/placed.jsonl", "own.jsonl", "empty/outcomes.jsonl"):
+    for path in _PATHS:
         kind = path.split("/")[-1].removesuffix(".jsonl")
         lines: list[bytes] = []
         for _ in range(0 if "empty" in path else rng.randrange(1, rows)):
             chance = rng.random()
-            if chance < 0.15 and seen[kind]:
+            if chance < 0.15 * noise and seen[kind]:
                 lines.append(rng.choice(seen[kind]))
-            elif chance < 0.25:
+            elif 0.2 < chance < 0.25:
                 lines += rng.choices(_BAD, k=rng.choice([1, 1, 6]))
             else:
-                lines.append(json.dumps(_MAKERS[kind](rng, names), ensure_ascii=rng.random() < 0.5).encode())
+                lines.append(json.dumps(_calm(rng, kind, noise), ensure_ascii=rng.random() < 0.5).encode())
                 seen[kind].append(lines[-1])
         data = b"".join(line + rng.choice([b"\n", b"\n", b"\r\n"]) for line in lines)
         project.write(f"logs/{path}", rng.choice([b"", b"\xef\xbb\xbf"]) + data + rng.choice([b"", b'{"run_id": "late", "ta', data.split(b"\n")[0]]))
     return project
+
+
+def _calm(rng: random.Random, kind: str, noise: float) -> dict[str, Any]:
+    """Return a row; the less noise, the more rows are runs of their own with texts of their own, passed or failed."""
+    row = _MAKERS[kind](rng, [f"run-{number}" for number in range(12)])
+    if kind != "scrum_reviews" and rng.random() > noise:
+        said = f"answer {rng.randrange(10**9)}"
+        row |= {"response": said, "said": said, "run_id": said, "id": said, "solved": rng.random() < 0.6, "prompt": "Solve it.", "asked": "Solve it."}
+        row |= {"tests": rng.choice([_RIGHT, _WRONG]), "messages": None, "errors": []}
+        if kind == "outcomes" and rng.random() < 0.3:
+            row |= {"messages": _messages(rng, "Solve it."), "response": None, "prompt": None}
+    return row
+
+
+def change_corpus(project: Project, seed: int) -> None:
+    """Change some logs: rows more, rows less, rows elsewhere, nothing left, a file that is gone, a file that is new."""
+    rng = random.Random(seed)
+    for path in _PATHS:
+        file = project.folder / "logs" / path
+        lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+        kind = path.split("/")[-1].removesuffix(".jsonl")
+        more = [json.dumps(_calm(rng, kind, 0.3)).encode() + b"\n" for _ in range(rng.randrange(1, 6))]
+        if lines and not lines[-1].endswith(b"\n"):
+            lines[-1] += b"\n"
+        place = rng.randrange(len(lines) + 1)
+        way = rng.choice(["same", "same", "append", "append", "insert", "cut", "double", "shuffle", "nothing", "gone", "bad"])
+        changed = {
+            "append": lines + more, "insert": lines[:place] + more + lines[place:], "cut": lines[place:], "double": lines + lines[:place],
+            "shuffle": rng.sample(lines, len(lines)), "nothing": [], "bad": lines + [rng.choice(_BAD) + b"\n" for _ in range(9)],
+        }.get(way, lines)  # fmt: skip
+        if way == "gone" and path != "own.jsonl" and not path.startswith("a/"):
+            file.unlink(missing_ok=True)
+        elif way != "same":
+            project.write(f"logs/{path}", b"".join(changed))
 
 
 def load(project: Project, **changes: Any) -> Config:
