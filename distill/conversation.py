@@ -4,13 +4,14 @@ Laws: roles alternate after an optional system message; the first of them is the
 when their turns up to the last answer are equal with white space made one.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from distill.canonical import dump_sorted
 from distill.hashing import hash_bytes, hash_parts
 from distill.schemas.evidence import EvidenceRecord, Message
 
-__all__ = ["Turn", "answer_key", "build_turns", "has_leak", "normalise", "plain_key", "render_messages", "text_key", "user_text"]
+__all__ = ["Turn", "answer_key", "build_turns", "has_leak", "normalise", "render_messages", "text_key", "user_text"]
 
 LEAK_LENGTH = 20
 
@@ -97,16 +98,14 @@ def build_turns(record: EvidenceRecord, *, response: str | None = None) -> list[
     return turns
 
 
-def text_key(turns: list[Turn]) -> bytes | None:
+def text_key(turns: Sequence[Turn]) -> bytes | None:
     """Return what equal texts share, or None where there is no answer (SPEC 4, "Equal text")."""
     if not turns:
         return None
-    return plain_key([(turn.role, normalise(turn.content)) for turn in turns])
-
-
-def plain_key(plain: list[tuple[str, str]]) -> bytes:
-    """Return the key of turns whose white space is one already, as (role, text)."""
-    return hash_parts([part for turn in plain for part in turn])
+    parts: list[str] = []
+    for turn in turns:
+        parts += (turn.role, normalise(turn.content))
+    return hash_parts(parts)
 
 
 def answer_key(record: EvidenceRecord) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "decode_document",
     "decode_line",
     "encode_document",
+    "encode_line",
     "encode_row",
     "encode_trusted",
     "read_lines",
@@ -97,6 +98,11 @@ def encode_row(value: msgspec.Struct) -> bytes:
 def encode_trusted(value: msgspec.Struct) -> bytes:
     """Render one row as a line without newline; for rows that are read back with their types before they are published."""
     return _ENCODE(value)
+
+
+def encode_line(value: msgspec.Struct) -> bytes:
+    """Render one row as a line with its newline; for rows whose values were all checked when they were read."""
+    return _ENCODE(value) + b"\n"
 
 
 _DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
@@ -262,7 +268,7 @@ def _repeated_key(raw: bytes, value: dict[str, Any]) -> str | None:
     Where nothing is written in an unusual way, a row whose count of `":` is its count of decoded keys is cleared at once: a key that
     stands twice is decoded once.
     """
-    if b" :" not in raw and b"\t:" not in raw and b"\r:" not in raw and b"\n:" not in raw:
+    if b"\t" not in raw and b"\r" not in raw and b"\n" not in raw and b" :" not in raw:
         found = raw.count(b'":')
         if b"\\" in raw:
             found = -1 if b'\\\\"' in raw else found - raw.count(b'\\":')

@@ -100,15 +100,20 @@ def assemble_runs(
 
 def build_run(evidence: EvidenceRecord, scored: ScoredRun, rows: Sequence[ResolutionRow], scopes: dict[str, str]) -> Run:
     """Return one row with its verdict after the resolution; `rows` are those about it."""
-    category, reasons, score = scored.category, scored.reasons, scored.score
+    category, reasons, score, excluded = scored.category, scored.reasons, scored.score, None
     for row in rows:
         if row.category is not None:
             category, reasons, score = row.category, row.reasons, SCORES[row.reasons[0]]
-    kinds = {row.kind for row in rows}
-    excluded = next((kind for kind in EXCLUDED if kind in kinds), None)
+    if rows:
+        kinds = {row.kind for row in rows}
+        excluded = next((kind for kind in EXCLUDED if kind in kinds), None)
+    human = infrastructure = False
+    for signal in evidence.signals:
+        human = human or (signal.kind == "human" and signal.verdict != "none")
+        infrastructure = infrastructure or signal.kind == "infrastructure"
     return Run(
         evidence, scopes.get(evidence.source, evidence.source), category, reasons, score, excluded, evidence.attempts,
-        evidence.corrected_response if _has_human(evidence) else None, any(s.kind == "infrastructure" for s in evidence.signals),
+        evidence.corrected_response if human else None, infrastructure,
     )  # fmt: skip
 
 

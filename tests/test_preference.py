@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.config import Config, Preference, Sft
-from distill.conversation import Turn, plain_key
+from distill.conversation import Turn, text_key
 from distill.hashing import row_id
 from distill.outcome import Outcome
 from distill.reasons import REASONS
@@ -248,7 +248,7 @@ def test_a_task_of_many_runs_gives_what_trying_every_pair_gives(seed: int, cap: 
         turns = [Turn("user", rng.choice(["one", "two"])), Turn("assistant", f"answer {rng.randrange(8)}", rng.random() < 0.1)]
         if rng.random() < 0.3:
             turns = [*turns, Turn("user", rng.choice(["more", "less"])), Turn("assistant", f"last {rng.randrange(5)}")]
-        key = plain_key([(turn.role, turn.content) for turn in turns]).hex()[:32]
+        key = (text_key(turns) or b"").hex()[:32]
         chosen, identity = rng.random() < 0.5, f"{number:032x}"
         model, retried = rng.choice("ab"), chosen and rng.random() < 0.4
         sides.append(Side(identity, chosen, key, f"run {number}", model, retried, "tests_failed", f"log:{number}", turns))

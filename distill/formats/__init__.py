@@ -6,7 +6,7 @@ config can say is in `distill.formats.mapping`.
 
 from typing import NamedTuple
 
-__all__ = ["FORMATS", "Format", "format_module"]
+__all__ = ["FORMATS", "TYPED", "Format", "format_module"]
 
 
 class Format(NamedTuple):
@@ -18,12 +18,18 @@ class Format(NamedTuple):
     """Where its `build_reader` is."""
     doc: str
     """What such a log is."""
+    typed: bool = False
+    """Whether every value comes from a field whose type was checked, so that evidence need not be read back before it is written."""
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("outcomes", "distill.formats.outcomes", "runs with their errors, tests and the agent's own claim"),
-    Format("scrum_reviews", "distill.formats.scrum_reviews", "runs with a reviewer's verdict"),
+    Format("outcomes", "distill.formats.outcomes", "runs with their errors, tests and the agent's own claim", typed=True),
+    Format("scrum_reviews", "distill.formats.scrum_reviews", "runs with a reviewer's verdict", typed=True),
 )
+
+
+TYPED = frozenset(entry.name for entry in FORMATS if entry.typed)
+"""Formats whose evidence need not be read back."""
 
 
 def format_module(name: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from distill.config import Config, Preference
-from distill.conversation import Turn, normalise, plain_key
+from distill.conversation import Turn, normalise, text_key
 from distill.hashing import row_id
 from distill.outcome import Kind, Outcome, Row
 from distill.runs import Run, admits
@@ -46,8 +46,6 @@ class Side(msgspec.Struct, gc=False, array_like=True):
     """Where it comes from."""
     turns: list[Turn]
     """Its conversation up to the last answer."""
-    plain: list[tuple[str, str]] = []
-    """Role and text of each turn with white space made one; made where pairs are."""
 
 
 class Pair(NamedTuple):
@@ -86,9 +84,8 @@ def spread(one: Run, config: Config) -> Outcome | Side:
     if out is not None:
         return leave_out("export-preference", one, *out, target=_QUARANTINE)
     evidence = one.evidence
-    plain = [(turn.role, normalise(turn.content)) for turn in turns]
     return Side(
-        evidence.id, admits(one, config.sft.include), plain_key(plain).hex()[:32], evidence.run_id or "", evidence.model or "",
+        evidence.id, admits(one, config.sft.include), (text_key(turns) or b"").hex()[:32], evidence.run_id or "", evidence.model or "",
         one.category != "accepted", one.reasons[0], str(evidence.provenance), turns,
     )  # fmt: skip
 
@@ -107,7 +104,6 @@ def pair_task(sides: list[Side], settings: Preference) -> Iterator[Outcome]:
     standing: dict[tuple[bool, str], Side] = {}
     fate: dict[str, str] = {}
     for side in sides:
-        side.plain = [(turn.role, normalise(turn.content)) for turn in side.turns]
         if standing.setdefault((side.chosen, side.key), side) is not side:
             fate[side.id] = "duplicate_text"
     pairs = choose_pairs(_candidates(list(standing.values()), fate, settings), settings)
@@ -149,7 +145,7 @@ def _thin_candidates(standing: list[Side], fate: dict[str, str], settings: Prefe
     """
     groups: dict[str, list[Side]] = defaultdict(list)
     for side in standing:
-        groups[plain_key(side.plain[:-1]).hex()].append(side)
+        groups[(text_key(side.turns[:-1]) or b"").hex()].append(side)
     found: list[Pair] = []
     alone: list[Side] = []
     for members in groups.values():
@@ -201,18 +197,26 @@ def find_split(chosen: Side, rejected: Side, settings: Preference) -> Pair | str
         return None
     if chosen.run_id == rejected.run_id or chosen.key == rejected.key:
         return None
-    ours, theirs = chosen.plain, rejected.plain
-    split = 0
-    while split < min(len(ours), len(theirs)) and ours[split] == theirs[split]:
+    ours, theirs = chosen.turns, rejected.turns
+    split, asked = 0, False
+    last = len(ours) - 1 if len(ours) == len(theirs) else -1  # with all before it equal it differs, since the keys do
+    while split < min(len(ours), len(theirs)) and split != last and _is_same(ours[split], theirs[split]):
+        asked = asked or ours[split].role == "user"
         split += 1
-    if not any(role == "user" for role, _ in ours[:split]):
+    if not asked:
         return "prompts_differ"
-    if split >= len(ours) or split >= len(theirs) or ours[split][0] != "assistant" or theirs[split][0] != "assistant":
+    if split >= len(ours) or split >= len(theirs) or ours[split].role != "assistant" or theirs[split].role != "assistant":
         return "diverges_before_agent"
     final = split == len(ours) - 1 and split == len(theirs) - 1
     if chosen.turns[split].failed or not (final or settings.step_pairs):
         return "not_final_turn"
     return Pair(chosen, rejected, split)
+
+
+def _is_same(one: Turn, other: Turn) -> bool:
+    if one.role != other.role:
+        return False
+    return one.content == other.content or normalise(one.content) == normalise(other.content)
 
 
 def choose_pairs(candidates: list[Pair], settings: Preference) -> list[Pair]:

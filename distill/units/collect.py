@@ -8,7 +8,8 @@ from typing import Any
 
 from distill.books import Books
 from distill.files import read_packed
-from distill.jsonl import BadLine, RawLine, encode_row, read_lines
+from distill.formats import TYPED
+from distill.jsonl import BadLine, RawLine, encode_line, encode_row, read_lines
 from distill.plan import EVIDENCE, RawLog
 from distill.stages import QUARANTINE
 from distill.stages.collect import run
@@ -57,6 +58,7 @@ def collect_unit(context: Context, payload: tuple[str, int, Unit]) -> Part:
             met += 1
             yield line
 
+    encode = encode_line if log.source.format in TYPED else encode_row  # native rows were checked field by field when they were read
     evidence, quarantine = part.ordered["evidence"], part.ordered["quarantine"]
     file = _Bounded(Path(context.project) / log.file.path, unit)
     try:
@@ -64,7 +66,7 @@ def collect_unit(context: Context, payload: tuple[str, int, Unit]) -> Part:
             books.count(outcome)
             pending += outcome.unit is None
             for row in outcome.rows:
-                (quarantine if row.target == _QUARANTINE else evidence).append(encode_row(row.value))
+                (quarantine if row.target == _QUARANTINE else evidence).append(encode(row.value))
     finally:
         file.close()
     return part.save(path, {"books": books.facts(), "met": met - pending, "pending": pending})

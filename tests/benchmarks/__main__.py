@@ -29,12 +29,15 @@ SECTIONS: dict[str, Callable[[Order], None]] = {
 def main(arguments: list[str]) -> None:
     """Run the sections asked for, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="what to measure; all when none is named")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all when none is named")
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the corpus (100000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds in turn (3)")
     parser.add_argument("--sizes", default="100000,1000000", help="rows of the corpora of `memory` (100000,1000000)")
     parser.add_argument("--base", type=Path, help="existing folder on the disk to be measured; default: the system's for temporary files")
     given = parser.parse_args(arguments)
+    unknown = [name for name in given.sections if name not in SECTIONS]
+    if unknown:
+        parser.error(f"no section {unknown[0]!r}, expected one of {', '.join(SECTIONS)}")
     sizes = tuple(int(size) for size in given.sizes.split(","))
     for name in given.sections or SECTIONS:
         with tempfile.TemporaryDirectory(dir=given.base) as folder:

@@ -98,7 +98,7 @@ def _kilobytes(process: Path) -> int:
 def memory_kind() -> str:
     """Return what memory is summed up here."""
     readable = os.access("/proc/self/smaps_rollup", os.R_OK)
-    return f"sum over all processes of the command of {'PSS' if readable else 'RSS'}, every {_EVERY * 1000:.0f} ms, in a round of its own"
+    return f"sum over all processes of the command of {'PSS' if readable else 'RSS'}, every {_EVERY * 1000:.0f} ms"
 
 
 def median_of(runs: list[Measure]) -> float:
