@@ -16,7 +16,7 @@ from distill.schemas.export_rows import PreferenceRow
 from distill.stages import PREFERENCE, QUARANTINE
 from distill.stages.export_common import chat, find_defect, leave_out, resolution_reason, run_turns
 
-__all__ = ["Pair", "Side", "choose_pairs", "find_split", "keep_out", "pair_task", "run", "spread"]
+__all__ = ["Pair", "Side", "choose_pairs", "decide_task", "find_split", "keep_out", "pair_task", "run", "spread"]
 
 _QUARANTINE = f"{QUARANTINE}/preference.jsonl"
 MANY = 2500
@@ -101,6 +101,17 @@ def keep_out(one: Run, config: Config) -> tuple[Kind, str] | None:
 
 def pair_task(sides: list[Side], settings: Preference) -> Iterator[Outcome]:
     """Yield the outcome of every side of one task; `sides` are sorted by id."""
+    pairs, fates = decide_task(sides, settings)
+    rows = defaultdict(list)
+    for pair in pairs:
+        rows[pair.chosen.id].append(_build_row(pair))
+    for side in sides:
+        reason = fates.get(side.id)
+        yield Outcome("filtered", side.id, reason=reason) if reason else Outcome("accepted", side.id, rows=tuple(rows.get(side.id, ())))
+
+
+def decide_task(sides: list[Side], settings: Preference) -> tuple[list[Pair], dict[str, str]]:
+    """Return the pairs of one task, and the reason of every side that is in none; `sides` are sorted by id."""
     standing: dict[tuple[bool, str], Side] = {}
     fate: dict[str, str] = {}
     for side in sides:
@@ -109,14 +120,9 @@ def pair_task(sides: list[Side], settings: Preference) -> Iterator[Outcome]:
     pairs = choose_pairs(_candidates(list(standing.values()), fate, settings), settings)
     paired = {side.id for pair in pairs for side in (pair.chosen, pair.rejected)}
     both = {side.chosen for side in sides} == {True, False}
-    rows = defaultdict(list)
-    for pair in pairs:
-        rows[pair.chosen.id].append(_build_row(pair))
-    for side in sides:
-        if side.id in paired:
-            yield Outcome("accepted", side.id, rows=tuple(rows.get(side.id, ())))
-        else:
-            yield Outcome("filtered", side.id, reason=fate.get(side.id, "no_counterpart") if both else "no_counterpart")
+    return pairs, {
+        side.id: fate.get(side.id, "no_counterpart") if both else "no_counterpart" for side in sides if side.id not in paired
+    }  # fmt: skip
 
 
 def _candidates(standing: list[Side], fate: dict[str, str], settings: Preference) -> list[Pair]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from distill.conversation import Turn
 from distill.hashing import row_id
-from distill.jsonl import encode_trusted
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PREFERENCE, QUARANTINE, export_preference
@@ -14,10 +14,14 @@ from distill.units.exports import Export, decode_exported, run_export
 from distill.units.guard import permits
 from distill.units.parts import KEY, PartWriter
 
-__all__ = ["EXPORT", "run_units"]
+__all__ = ["EXPORT", "render_pair", "run_units"]
 
 _ENCODE = msgspec.json.Encoder().encode
 _SIDE = msgspec.json.Decoder(export_preference.Side).decode
+_PAIR = (
+    b'%b{"prompt":[%b],"chosen":[%b],"rejected":[%b],"id":"%b","chosen_run_id":%b,"rejected_run_id":%b,"chosen_model":%b,'
+    b'"rejected_model":%b,"reason":%b,"provenance":%b}'
+)
 run_units = run_export
 
 
@@ -31,10 +35,28 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
 
 
 def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
-    for outcome in export_preference.pair_task([_SIDE(line[2 * KEY :]) for line in lines], config.preference):
-        for row in outcome.rows:
-            part.keyed["pairs"].append(row.key.encode() + encode_trusted(row.value))
-        yield outcome
+    sides = [_SIDE(line[2 * KEY :]) for line in lines]
+    pairs, fates = export_preference.decide_task(sides, config.preference)
+    part.keyed["pairs"] += map(render_pair, pairs)
+    for side in sides:
+        reason = fates.get(side.id)
+        yield Outcome("filtered", side.id, reason=reason) if reason else Outcome("accepted", side.id)
+
+
+def render_pair(pair: export_preference.Pair) -> bytes:
+    """Return the line of a pair after its key: the bytes of its `PreferenceRow`."""
+    chosen, rejected = pair.chosen, pair.rejected
+    key = row_id(chosen.id, rejected.id).encode()
+    columns = (
+        key, b",".join([_message(turn) for turn in chosen.turns[: pair.split]]), _message(chosen.turns[pair.split]),
+        _message(rejected.turns[pair.split]), key, _ENCODE(chosen.run_id), _ENCODE(rejected.run_id), _ENCODE(chosen.model),
+        _ENCODE(rejected.model), _ENCODE(rejected.reason), _ENCODE(f"{chosen.provenance}; {rejected.provenance}"),
+    )  # fmt: skip
+    return _PAIR % columns
+
+
+def _message(turn: Turn) -> bytes:
+    return b'{"role":"%b","content":%b}' % (turn.role.encode(), _ENCODE(turn.content))
 
 
 EXPORT = Export(

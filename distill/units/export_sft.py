@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from distill.jsonl import encode_trusted
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
@@ -13,7 +12,7 @@ from distill.units.exports import Export, decode_exported, run_export
 from distill.units.guard import permits
 from distill.units.parts import KEY, PartWriter
 
-__all__ = ["EXPORT", "run_units"]
+__all__ = ["EXPORT", "render_rows", "run_units"]
 
 _ENCODE = msgspec.json.Encoder().encode
 _CANDIDATE = msgspec.json.Decoder(export_sft.Candidate).decode
@@ -31,12 +30,34 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
 
 def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
     """Let the smallest rank stand for a text, which is the first line; the others are not decoded."""
-    outcome = _CANDIDATE(lines[0][2 * KEY + 1 :]).outcome()
-    for row in outcome.rows:
-        part.keyed["whole" if row.target == SFT else "turns"].append(row.key.encode() + encode_trusted(row.value))
-    yield outcome
+    one = _CANDIDATE(lines[0][2 * KEY + 1 :])
+    kept_out, identity = one.rank
+    render_rows(one, part.keyed["whole"], part.keyed["turns"])
+    yield Outcome("filtered", identity, reason="failed_turns") if kept_out else Outcome("accepted", identity)
     for line in lines[1:]:
         yield Outcome("filtered", "", reason="failed_turns" if line[KEY : KEY + 1] == b"1" else "duplicate_text")
+
+
+def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes]) -> None:
+    """Add the lines of a run that stands, each after its key: the bytes of its `SftRow` and `PromptCompletionRow`s.
+
+    Every text is encoded once, since it stands in both files and in several columns.
+    """
+    kept_out, identity = one.rank
+    key = identity.encode()
+    common = b'","source_run_id":%b,"quality_score":%b,"provenance":%b}' % (
+        _ENCODE(one.run_id), _ENCODE(one.category), _ENCODE(one.provenance),
+    )  # fmt: skip
+    texts = [_ENCODE(turn.content) for turn in one.turns]
+    messages = [b'{"role":"%b","content":%b}' % (turn.role.encode(), text) for turn, text in zip(one.turns, texts, strict=True)]
+    for i, turn in enumerate(one.turns):
+        if turn.role == "assistant" and not turn.failed:
+            name = b"%b#%04d" % (key, i)
+            turns.append(b'%b{"prompt":[%b],"completion":[%b],"id":"%b%b' % (name, b",".join(messages[:i]), messages[i], name, common))
+    if not kept_out:
+        asked = texts[0] if one.asked is None else _ENCODE(one.asked)
+        columns = (key, b",".join(messages), asked, texts[-1], key, common)
+        whole.append(b'%b{"messages":[%b],"instruction":%b,"response":%b,"id":"%b%b' % columns)
 
 
 EXPORT = Export(

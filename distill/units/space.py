@@ -5,20 +5,17 @@ from typing import Any
 
 from distill.errors import InputError
 from distill.stages import Stage
+from distill.units.workshop import PACKED
 
 __all__ = ["GROWTH", "check_space"]
 
 GROWTH = {
-    "collect": 4.0,
-    "score": 1.5,
-    "extract-playbooks": 0.5,
-    "export-rag": 1.5,
-    "export-sft": 5.0,
-    "export-preference": 6.0,
-    "index": 3.0,
-}
+    "collect": 4.5, "score": 3.0, "extract-playbooks": 3.0, "export-rag": 3.0, "export-sft": 3.5, "export-preference": 4.0, "index": 3.0,
+}  # fmt: skip
 """Bytes a stage may write at its height for each byte it reads: targets, parts and temporary files; measured, with a reserve."""
 _RESERVE = 32 << 20
+_UNPACKED = 10
+"""Bytes a packed log unpacks to, for each of its own."""
 
 
 def check_space(stage: Stage, work: Any) -> None:
@@ -30,7 +27,7 @@ def check_space(stage: Stage, work: Any) -> None:
     size = 0
     for ref in stage.inputs(work.plan):
         path = work.project / ref.path
-        size += path.stat().st_size if path.exists() else 0
+        size += (path.stat().st_size if path.exists() else 0) * (_UNPACKED if ref.path.endswith(PACKED) else 1)
     wanted = int(size * GROWTH[stage.name]) + _RESERVE
     free = shutil.disk_usage(work.project).free
     if size > _RESERVE and free < wanted:

@@ -24,6 +24,7 @@ __all__ = ["PACKED", "PARTS", "Context", "Cut", "Job", "Workshop", "digest_of", 
 
 PARTS = ".distill/parts"
 PACKED = (".gz", ".zst")
+_CUTS = 1000
 
 
 class Context(NamedTuple):
@@ -242,6 +243,10 @@ class Workshop:
         self.engine.close()
         for path in self.folder.iterdir() if good else ():
             if path.name not in self._used:
+                path.unlink(missing_ok=True)
+        cuts = list(self._cuts.iterdir()) if good else []
+        if len(cuts) > _CUTS + 8 * len(self.work.plan.logs):  # of files that were changed long ago; one too many costs a reading
+            for path in cuts:
                 path.unlink(missing_ok=True)
 
 
