@@ -145,7 +145,16 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
 
 def _effective_config(project: Project) -> dict[str, Any]:
     """Return every setting in force, for config.json."""
-    names = ("max_skipped", "human_reviewers", "judge_confidence", "infrastructure_patterns", "max_line_bytes", "recorded_at", "engine", "workers")
+    names = (
+        "max_skipped",
+        "human_reviewers",
+        "judge_confidence",
+        "infrastructure_patterns",
+        "max_line_bytes",
+        "recorded_at",
+        "engine",
+        "workers",
+    )
     settings = setting_values(project.config, (*names, "sft", "preference", "playbooks", "min_rows", "drift", "sources"))
     settings["sources"] = [
         table | {"run_id_scope": "source" if source.scope else "project", "optional": source.optional, "license": source.license,

@@ -45,7 +45,8 @@ def index_exceptions(project: Path, digest: str) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     for old in target.parent.iterdir():
-        old.unlink(missing_ok=True)
+        if old.name != digest and TEMPORARY not in old.name:  # another stage may be about to write the same
+            old.unlink(missing_ok=True)
     ids, offsets, place = bytearray(), array("Q"), 0
     joined = [bytearray() for _ in range(256)]
     with (project / RESOLUTION).open("rb") as lines:
