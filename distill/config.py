@@ -203,8 +203,8 @@ class Config(NamedTuple):
     """Fewest rows per export."""
     drift: Drift = Drift()
     """Drift."""
-    engine: str = "processes"
-    """inline or processes; DISTILL_ENGINE overrides it. It changes no byte."""
+    engine: str | None = None
+    """inline or processes; without it, processes where a stage reads more than two units. DISTILL_ENGINE overrides it. It changes no byte."""
     workers: int = 0
     """Processes; 0 means one a core. DISTILL_WORKERS overrides it."""
     recorded_at: str | None = None

@@ -17,7 +17,7 @@ from distill.hashing import FileHasher, hash_file, row_id
 from distill.plan import TEMPORARY, FileRef, Plan
 from distill.schemas.stage_receipt import FileState
 from distill.stages import Stage
-from distill.units.cutting import Unit, cut_file
+from distill.units.cutting import UNIT_BYTES, Unit, cut_file
 from distill.units.parts import ORDERED, Part, Range, Section, load_part, read_range
 
 __all__ = ["PACKED", "PARTS", "Context", "Cut", "Job", "Workshop", "digest_of", "place_of"]
@@ -25,6 +25,7 @@ __all__ = ["PACKED", "PARTS", "Context", "Cut", "Job", "Workshop", "digest_of", 
 PARTS = ".distill/parts"
 PACKED = (".gz", ".zst")
 _CUTS = 1000
+_WORTH = 2
 
 
 class Context(NamedTuple):
@@ -85,7 +86,9 @@ class Workshop:
         for path in self.folder.glob(f"*{TEMPORARY}*"):
             path.unlink(missing_ok=True)
         context = Context(str(work.project), work.plan, work.config, stage.name, stage.units or "", {})
-        self.engine: Engine = make_engine(work.config.engine, work.config.workers, context)
+        size = sum(_size(work.project / ref.path) for ref in stage.inputs(work.plan))
+        name = work.config.engine or ("processes" if size > _WORTH * UNIT_BYTES else "inline")  # a small stage ends before a worker starts
+        self.engine: Engine = make_engine(name, work.config.workers, context)
         self.books = Books(by_file=stage.by_file)
         self._used: set[str] = set()
         self.placed: dict[str, Range] = {}
@@ -266,6 +269,10 @@ def _cut_at(path: Path, bounds: list[int]) -> Iterator[Unit]:
         start, before, digest = place, left.pop(), FileHasher(sha256=False)
     if not left:
         yield Unit(start, place, before, digest.blake3)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _state(stat: os.stat_result) -> tuple[int, int, int, int]:
