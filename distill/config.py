@@ -204,7 +204,7 @@ class Config(NamedTuple):
     drift: Drift = Drift()
     """Drift."""
     engine: str | None = None
-    """inline or processes; without it, processes where a stage reads more than two units. DISTILL_ENGINE overrides it. It changes no byte."""
+    """inline or processes; without it, processes where a stage reads more than two units. DISTILL_ENGINE overrides it."""
     workers: int = 0
     """Processes; 0 means one a core. DISTILL_WORKERS overrides it."""
     recorded_at: str | None = None

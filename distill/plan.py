@@ -92,10 +92,10 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
     found: list[RawLog] = []
     before = len(problems)
     for below in sorted(set(glob.glob(source.glob, root_dir=root, recursive=True))):  # noqa: PTH207 -- finds what is hidden or not as a shell does
-        actual = root / below
-        if not actual.is_file():
+        actual = os.path.join(root, below)  # noqa: PTH118 -- asked for every file, on every no-op
+        if not os.path.isfile(actual):  # noqa: PTH113 -- likewise
             continue
-        name = Path(below).as_posix()
+        name = os.path.normpath(below).replace(os.sep, "/")
         recorded = f"{source.name}/{name}"
         if not os.path.realpath(actual).startswith(resolved + os.sep):
             problems.append(
@@ -112,7 +112,7 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
             problems.append(f"{recorded}: file_pattern {source.file_pattern!r} does not match; narrow the glob or widen the pattern")
             continue
         groups = tuple((group, match[group]) for group in named_groups(source.file_pattern)) if match else ()
-        path = os.path.normpath(Path(source.root) / below)
+        path = os.path.normpath(os.path.join(source.root, below))  # noqa: PTH118 -- likewise
         found.append(RawLog(FileRef(path, recorded), source, groups, _partition(source, name)))
     if not found and len(problems) == before and not source.optional:
         problems.append(

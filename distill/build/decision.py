@@ -86,7 +86,8 @@ def stage_key(stage: Stage, project: Project) -> str:
 
 def read_inputs(stage: Stage, project: Project) -> dict[str, str]:
     """Return recorded path to blake3 of the inputs as they are now; an absent one is empty."""
-    return {ref.recorded: project.store.hash_of(ref.path) or "" for ref in stage.inputs(project.plan)}
+    hash_of = project.store.hash_of
+    return {ref.recorded: hash_of(ref.path) or "" for ref in stage.inputs(project.plan)}
 
 
 def _difference(stage: Stage, project: Project, trace: Trace | None) -> str | None:
@@ -117,9 +118,9 @@ def _first_difference(before: dict[str, Any], after: dict[str, Any]) -> str:
 
 
 def _changed_targets(stage: Stage, project: Project) -> str | None:
-    claims = project.store.claims(stage.name)
+    claims, hash_of = project.store.claims(stage.name), project.store.hash_of
     for path in stage.outputs(project.plan):
-        digest = project.store.hash_of(path)
+        digest = hash_of(path)
         if digest is None:
             return f"missing: {path}"
         if path in claims and digest == claims[path][1]:
@@ -132,8 +133,9 @@ def _changed_targets(stage: Stage, project: Project) -> str | None:
 def find_forged(stage: Stage, project: Project) -> list[str]:
     """Return the claimed targets of a stage whose bytes the build did not write."""
     forged: list[str] = []
+    hash_of = project.store.hash_of
     for path, (digest, pending) in project.store.claims(stage.name).items():
-        present = project.store.hash_of(path)
+        present = hash_of(path)
         if present is not None and present not in {digest, pending}:
             forged.append(path)
     return forged

@@ -86,6 +86,7 @@ class Store:
             sqlite3.Error: neither could be done, on a full disk for instance.
         """
         self.project = project
+        self._folder = str(project)
         self.path = project / FOLDER / "store.sqlite"
         self.path.parent.mkdir(exist_ok=True)
         self._memo: dict[str, tuple[Fingerprint, str]] = {}
@@ -135,7 +136,7 @@ class Store:
 
     def hash_of(self, path: str) -> str | None:
         """Return the blake3 of a file as it is now, or None where there is none; hashed only where it moved."""
-        actual = self.project / path
+        actual = os.path.join(self._folder, path)  # noqa: PTH118 -- asked for every file of every stage
         try:
             stat = os.stat(actual)
         except (FileNotFoundError, NotADirectoryError):
@@ -148,13 +149,23 @@ class Store:
         memo = self._memo.get(path)
         if memo is not None and memo[0] == now:
             return memo[1]
+        if not self._memo:
+            self._recall()
+            memo = self._memo.get(path)
+            if memo is not None and memo[0] == now:
+                return memo[1]
         row = self._base.execute("SELECT size, mtime, ctime, inode, seen, blake3, sha256 FROM files WHERE path = ?", (path,)).fetchone()
         if row is not None and Fingerprint(*row[:4]) == now and now.ctime + RACY_NS < row[4]:
             self._memo[path] = (now, row[5])
             return str(row[5])
         return self._hash_again(path, actual, now, row)
 
-    def _hash_again(self, path: str, actual: Path, now: Fingerprint, row: Any) -> str:
+    def _recall(self) -> None:
+        """Take every fingerprint that was not young when it was recorded into memory, in one reading."""
+        rows = self._base.execute("SELECT path, size, mtime, ctime, inode, blake3 FROM files WHERE ctime + ? < seen", (RACY_NS,))
+        self._memo = {row[0]: (Fingerprint(*row[1:5]), row[5]) for row in rows}
+
+    def _hash_again(self, path: str, actual: str, now: Fingerprint, row: Any) -> str:
         from distill.hashing import hash_file  # noqa: PLC0415 -- a no-op hashes nothing
 
         seen = time.time_ns()

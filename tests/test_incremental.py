@@ -1,0 +1,250 @@
+"""Which units run after a change: those whose bytes or whose code and settings changed, and no others; and what is kept is right."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from distill.units.parts import ORDERED, Part
+from tests.harness import CONFIG, DODO, STAGE_NAMES, Project, many_outcomes, outcome
+
+LOG = "logs/2026/outcomes.jsonl"
+SMALL = "from distill.units.cutting import cut_file\ncut_file.__kwdefaults__['size'] = 8000\n"
+INLINE = {"DISTILL_ENGINE": "inline"}
+MORE = [outcome("run-more", task_id="task-more", prompt="Do one more.", response="one more answer")]
+Made = dict[str, set[str]]
+
+
+def small_project(folder: Path, *, more: list[dict[str, Any]] | None = None) -> Project:
+    """Return a project whose log is cut into many units, not built yet."""
+    project = Project(folder)
+    project.write("dodo.py", SMALL + DODO)
+    project.log("2026/outcomes.jsonl", [*many_outcomes(200), *(more or [])])
+    project.log("2025/outcomes.jsonl", [])
+    project.log("2027/outcomes.jsonl", [outcome("run-late", task_id="task-late", prompt="Be late.")])
+    return project
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, dict[str, bytes]]:
+    """The data files of a build in one go, without and with one row more."""
+    found = {}
+    for more in (False, True):
+        project = small_project(tmp_path_factory.mktemp("undisturbed") / "project", more=MORE if more else None)
+        assert project.doit(env=INLINE).code == 0
+        found[more] = project.data_files()
+    return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A small project that was built once where it lies."""
+    made = small_project(tmp_path / "project")
+    assert made.doit(env=INLINE).code == 0
+    return made
+
+
+def part_files(project: Project, stage: str) -> list[Path]:
+    """Return the parts of a stage."""
+    return sorted(path for path in (project.folder / ".distill/parts" / stage).iterdir() if ORDERED not in path.name)
+
+
+def is_unit(path: Path) -> bool:
+    """Tell whether a part is that of a unit of an input, not of a bucket of keys."""
+    data = path.read_bytes()
+    part = msgspec.msgpack.decode(data[-8 - int.from_bytes(data[-8:], "little") : -8], type=Part)
+    return bool({"records", "met"} & set(part.facts))
+
+
+def watch_parts(project: Project) -> Callable[[], Made]:
+    """Return a function that tells, by stage, the units made since now."""
+
+    def state() -> dict[tuple[str, str], tuple[int, int]]:
+        return {
+            (name, path.name): (path.stat().st_ino, path.stat().st_mtime_ns)
+            for name in STAGE_NAMES[:-1] for path in part_files(project, name)
+        }  # fmt: skip
+
+    before = state()
+
+    def made() -> Made:
+        changed = [key for key, found in state().items() if before.get(key) != found]
+        units = [(name, part) for name, part in changed if is_unit(project.folder / ".distill/parts" / name / part)]
+        return {name: {part for stage, part in units if stage == name} for name in {stage for stage, _ in units}}
+
+    return made
+
+
+def count(made: Made) -> dict[str, int]:
+    """Return how many units each stage made."""
+    return {name: len(parts) for name, parts in made.items()}
+
+
+def append(project: Project) -> None:
+    """Put one row more at the end of the log of many units."""
+    with (project.folder / LOG).open("ab") as file:
+        file.write(json.dumps(MORE[0]).encode() + b"\n")
+
+
+def test_a_project_of_many_units_is_meant(project: Project) -> None:
+    """The log of these tests is many units, so that one is few."""
+    assert all(sum(map(is_unit, part_files(project, name))) > 8 for name in ("collect", "score", "export-sft", "export-preference"))
+
+
+def test_one_row_more_runs_one_unit_of_each_stage(project: Project, undisturbed: dict[bool, dict[str, bytes]]) -> None:
+    """One row appended to a log of many units runs one unit of every stage, and gives the bytes of a build in one go."""
+    made = watch_parts(project)
+    append(project)
+
+    assert project.doit(env=INLINE).code == 0
+
+    assert project.data_files() == undisturbed[True]
+    found = count(made())
+    assert (found["collect"], found["score"], found["export-sft"], found["export-preference"]) == (1, 1, 1, 1)
+
+
+def test_nothing_changed_runs_no_unit(project: Project) -> None:
+    """A log that was touched, and nothing at all, run no unit."""
+    made = watch_parts(project)
+    (project.folder / LOG).touch()
+
+    results = [project.doit(env=INLINE) for _ in range(2)]
+
+    assert [result.code for result in results] == [0, 0]
+    assert made() == {}
+
+
+def test_always_runs_every_unit(project: Project, undisturbed: dict[bool, dict[str, bytes]]) -> None:
+    """`--always` takes over no part, and gives the same bytes."""
+    made = watch_parts(project)
+    names = {name: {path.name for path in part_files(project, name) if is_unit(path)} for name in STAGE_NAMES[:-1]}
+
+    assert project.doit("--always", env=INLINE).code == 0
+
+    found = made()
+    assert {name: found.get(name, set()) for name in ("collect", "score", "export-sft", "export-preference")} == {
+        name: names[name] for name in ("collect", "score", "export-sft", "export-preference")
+    }
+    assert project.data_files() == undisturbed[False]
+
+
+@pytest.mark.parametrize(("setting", "stages"), [
+    ("preference = { max_pairs_per_task = 1 }", {"export-preference"}),
+    ('sft = { include = ["accepted"] }', {"export-sft", "export-preference"}),
+    ("judge_confidence = 0.7", {"score"}),
+])  # fmt: skip
+def test_a_changed_setting_runs_the_units_of_its_stages(project: Project, setting: str, stages: set[str]) -> None:
+    """A setting runs every unit of the stages that read it, and no unit of another one."""
+    made = watch_parts(project)
+    everything = {name: sum(map(is_unit, part_files(project, name))) for name in stages}
+    project.write("distill.toml", f"{setting}\n{CONFIG}")
+
+    assert project.doit(env=INLINE).code == 0
+
+    assert count(made()) == everything
+
+
+@pytest.mark.parametrize("what", [".distill", ".distill/parts", ".distill/parts/cuts", ".distill/parts/collect", ".distill/parts/score"])
+def test_what_the_build_keeps_for_itself_costs_work_and_no_truth(
+    project: Project, undisturbed: dict[bool, dict[str, bytes]], what: str
+) -> None:
+    """Where the build's own folder or any part of it is deleted the next build gives the same bytes, with a row more too."""
+    shutil.rmtree(project.folder / what)
+    results = [project.doit(env=INLINE)]
+    same = project.data_files()
+    shutil.rmtree(project.folder / what)
+    append(project)
+
+    results.append(project.doit(env=INLINE))
+
+    assert [result.code for result in results] == [0, 0]
+    assert same == undisturbed[False]
+    assert project.data_files() == undisturbed[True]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"", "cut": lambda data: data[: len(data) // 2], "rubbish": lambda data: b"rubbish" * 100,
+    "a flipped byte": lambda data: data[: len(data) // 3] + bytes([data[len(data) // 3] ^ 1]) + data[len(data) // 3 + 1 :],
+    "a flipped byte near the end": lambda data: data[:-30] + bytes([data[-30] ^ 1]) + data[-29:],
+    "another number": lambda data: data.replace(b"\xa8accepted", b"\xa8accepteD"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("stage", [*STAGE_NAMES[:-1], "cuts"])
+def test_a_damaged_part_is_made_anew(project: Project, undisturbed: dict[bool, dict[str, bytes]], stage: str, damage: str) -> None:
+    """Where every part of a stage is damaged the next build makes them anew, and its bytes and books are right."""
+    for path in (project.folder / ".distill/parts" / stage).iterdir():
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    books = {name: receipt["stats"]["considered"] for name, receipt in project.receipts().items()}
+    append(project)
+
+    result = project.doit(env=INLINE)
+
+    assert (result.code, "Traceback" in result.text) == (0, False), result.text
+    assert project.data_files() == undisturbed[True]
+    assert all(receipt["stats"]["considered"] > books[name] for name, receipt in project.receipts().items() if name not in {"index"})
+
+
+def test_parts_under_each_others_names_are_made_anew(project: Project, undisturbed: dict[bool, dict[str, bytes]]) -> None:
+    """Parts that were swapped are not taken for each other."""
+    for stage in STAGE_NAMES[:-1]:
+        paths = part_files(project, stage)
+        contents = [path.read_bytes() for path in paths]
+        for path, data in zip(paths, [*contents[1:], *contents[:1]], strict=True):
+            path.write_bytes(data)
+    append(project)
+
+    assert project.doit(env=INLINE).code == 0
+
+    assert project.data_files() == undisturbed[True]
+
+
+SWAPPING = """
+def planted(context, payload):
+    with open('logs/2026/outcomes.jsonl', 'r+b') as file:
+        data = file.read().replace(b'some words', b'OTHER WORD')
+        file.seek(0)
+        file.write(data)
+    return honest(context, payload)
+"""
+
+
+@pytest.mark.parametrize("place", ["units.collect:collect_unit", "units.score:score_unit", "units.exports:export_unit"])
+def test_bytes_read_in_between_are_not_kept(project: Project, undisturbed: dict[bool, dict[str, bytes]], place: str) -> None:
+    """What a unit read from a file that changed under it fails the stage and is not taken over when the file is as it was."""
+    target = LOG if "collect" in place else "data/evidence/2026/outcomes.jsonl"
+    kept = (project.folder / target).read_bytes()
+    project.plant(place, SWAPPING.replace("logs/2026/outcomes.jsonl", target))
+    project.write("dodo.py", SMALL + (project.folder / "dodo.py").read_text())
+    failed = project.doit("--always", env=INLINE)
+    (project.folder / "planted").unlink()
+    (project.folder / target).write_bytes(kept)
+
+    result = project.doit(env=INLINE)
+
+    assert (failed.code, result.code) == (1, 0)
+    assert project.data_files() == undisturbed[False]
+
+
+@pytest.mark.parametrize("name", ["2025", "2026", "2027"])
+def test_an_empty_log_takes_nothing_from_its_neighbours(tmp_path: Path, undisturbed: dict[bool, dict[str, bytes]], name: str) -> None:
+    """Logs that are emptied and filled again, one after the other, leave the bytes of a build in one go."""
+    project = small_project(tmp_path / "project")
+    log = project.folder / f"logs/{name}/outcomes.jsonl"
+    kept = log.read_bytes()
+
+    codes = [project.doit(env=INLINE).code]
+    log.write_bytes(b"")
+    codes.append(project.doit(env={**INLINE, "DISTILL_DRIFT_FAIL_ON": "never"}).code)
+    log.write_bytes(kept)
+    codes.append(project.doit(env={**INLINE, "DISTILL_DRIFT_FAIL_ON": "never"}).code)
+    append(project)
+    codes.append(project.doit(env={**INLINE, "DISTILL_DRIFT_FAIL_ON": "never"}).code)
+
+    assert codes == [0, 0, 0, 0]
+    assert project.data_files() == undisturbed[True]
