@@ -164,6 +164,11 @@ class Project:
         self.write("dodo.py", f"{head}\n{body}\nif os.path.exists('planted'):\n    stage.{name} = planted\n")
         self.write("planted", "")
 
+    def repair(self) -> None:
+        """Take a plant away as a change of the code would: what was made by the code before it is not taken over."""
+        (self.folder / "planted").unlink()
+        shutil.rmtree(self.folder / ".distill/parts")
+
     def tree(self) -> dict[str, tuple[bytes, int]]:
         """Return every file but those of the build's own store, with bytes and time of change."""
         files = [path for path in self.folder.rglob("*") if path.is_file() and ".distill" not in path.parts]

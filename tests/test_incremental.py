@@ -156,7 +156,7 @@ def test_what_the_build_keeps_for_itself_costs_work_and_no_truth(
     shutil.rmtree(project.folder / what)
     results = [project.doit(env=INLINE)]
     same = project.data_files()
-    shutil.rmtree(project.folder / what)
+    shutil.rmtree(project.folder / what, ignore_errors=True)  # where nothing ran nothing is there
     append(project)
 
     results.append(project.doit(env=INLINE))
@@ -206,10 +206,11 @@ def test_parts_under_each_others_names_are_made_anew(project: Project, undisturb
 
 SWAPPING = """
 def planted(context, payload):
-    with open('logs/2026/outcomes.jsonl', 'r+b') as file:
-        data = file.read().replace(b'some words', b'OTHER WORD')
-        file.seek(0)
-        file.write(data)
+    if any(getattr(one, 'end', 0) > 0 for one in payload):
+        with open('logs/2026/outcomes.jsonl', 'r+b') as file:
+            data = file.read().replace(b'some words', b'OTHER WORD')
+            file.seek(0)
+            file.write(data)
     return honest(context, payload)
 """
 

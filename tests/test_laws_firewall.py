@@ -148,7 +148,7 @@ def test_a_repaired_stage_is_executed_again(project: Project, way: str) -> None:
     project.plant("units.export_sft:EXPORT", SFT_LEAK)
     add_a_run(project)
     project.doit()
-    (project.folder / "planted").unlink()
+    project.repair()
     assert project.doit().code == 1
     if way == "changed inputs":
         project.replace_text("logs/2026/05/01/outcomes.jsonl", "ten", "eleven")

@@ -18,6 +18,13 @@ TARGETS = (
     "exports/sft/instruction_response.jsonl", "exports/sft/prompt_completion.jsonl", "exports/preference/chosen_rejected.jsonl",
     "exports/index/playbooks.sqlite", "exports/quarantine/rag.jsonl", "exports/quarantine/sft.jsonl",
 )  # fmt: skip
+EDITING = """
+def planted(shared, given):
+    if not hasattr(shared, 'plan') or 'NAME' == shared.plan.evidence[given[1]]:
+        data = open('NAME').read()
+        open('NAME', 'w').write(data.replace('Parse', 'Pause'))
+    return honest(shared, given)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +196,7 @@ def test_forged_bytes_are_kept_while_the_stage_is_blocked_or_failed(project: Pro
 def test_an_edit_between_two_stages_fails_the_reader(built: Project, project: Project, place: str, told: str) -> None:
     """SPEC 7, law 11: evidence changed after collect and before score reads it is no input: score fails, and the next doit heals it."""
     name = "data/evidence/2026/04/28/outcomes.jsonl"
-    body = f"def planted(*given):\n    data = open('{name}').read()\n    open('{name}', 'w').write(data.replace('Parse', 'Pause'))\n    return honest(*given)\n"
-    project.plant(place, body)
+    project.plant(place, EDITING.replace("NAME", name))
 
     result = project.doit("--always")
 

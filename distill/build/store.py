@@ -106,6 +106,7 @@ class Store:
 
     def _connect(self) -> None:
         self._base = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        self._base.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power failure may cost work, never truth
         version = self._base.execute("PRAGMA user_version").fetchone()[0]
         if version == _VERSION:
             return

@@ -23,8 +23,8 @@ __all__ = ["Entry", "build_entry", "find_conflicts", "resolve", "resolve_runs"]
 class Entry(msgspec.Struct, gc=False, array_like=True):
     """What the resolution must know of one row; plain enough to travel between workers."""
 
-    place: tuple[int, int]
-    """Partition and line, counted from 0: the order in which rows come."""
+    place: tuple[str, int]
+    """Partition, and line counted from 0: the order in which rows come."""
     group: str
     """32 hex digits that the rows of one run share, and equal rows; of a row without run id, its own id."""
     id: str
@@ -58,7 +58,7 @@ class Entry(msgspec.Struct, gc=False, array_like=True):
 
 
 def build_entry(
-    record: EvidenceRecord, scored: ScoredRun, scope: str, *, place: tuple[int, int] = (0, 0), positional: bool = False
+    record: EvidenceRecord, scored: ScoredRun, scope: str, *, place: tuple[str, int] = ("", 0), positional: bool = False
 ) -> Entry:
     """Reduce one row to what the resolution needs; a `positional` run id names a place, and equal rows have different ones."""
     human = any(signal.kind == "human" and signal.verdict != "none" for signal in record.signals)

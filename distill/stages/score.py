@@ -40,7 +40,7 @@ def run(rows: Iterable[tuple[str, EvidenceRecord]], config: Config) -> Iterator[
     for line, (partition, record) in enumerate(rows):
         scored = score_record(record, judge_confidence=config.judge_confidence)
         scope, positional = scopes.get(record.source, record.source), record.source in places
-        entries.append(build_entry(record, scored, scope, place=(0, line), positional=positional))
+        entries.append(build_entry(record, scored, scope, place=(partition, line), positional=positional))
         waiting.append((partition, scored, str(record.provenance)))
     resolution = resolve(entries, judge_confidence=config.judge_confidence)
     decided = {(row.evidence_id, row.provenance): row for row in resolution if row.category is not None}

@@ -10,13 +10,13 @@ from distill.books import Books
 from distill.files import read_packed
 from distill.formats import TYPED
 from distill.jsonl import BadLine, RawLine, encode_line, encode_row, read_lines
-from distill.plan import EVIDENCE, RawLog
+from distill.plan import RawLog
 from distill.stages import QUARANTINE
 from distill.stages.collect import run
 from distill.units.cutting import Unit
 from distill.units.outputs import Outputs
 from distill.units.parts import Part, PartWriter
-from distill.units.workshop import PACKED, Context, Job, Workshop, place_of
+from distill.units.workshop import PACKED, Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of
 
 __all__ = ["collect_unit", "run_units"]
 
@@ -40,67 +40,60 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
-def collect_unit(context: Context, payload: tuple[str, int, Unit]) -> Part:
-    """Read one range of a raw log."""
-    path, number, unit = payload
-    log: RawLog = context.plan.logs[number]
-    books, part, met, pending = Books(by_file=True), PartWriter(), 0, 0
-
-    def lines(file: Any) -> Iterator[RawLine | BadLine]:
-        nonlocal met
-        limit = context.config.max_line_bytes
-        packed = log.file.path.endswith(PACKED)
-        for line in (
-            read_packed(file, log.file.path, max_line_bytes=limit)
-            if packed
-            else read_lines(file, max_line_bytes=limit, number=unit.lines, offset=unit.start)
-        ):
-            met += 1
-            yield line
-
-    encode = encode_line if log.source.format in TYPED else encode_row  # native rows were checked field by field when they were read
-    evidence, quarantine = part.ordered["evidence"], part.ordered["quarantine"]
-    file = _Bounded(Path(context.project) / log.file.path, unit)
-    try:
-        for outcome in run([(log, lines(file))], context.config):
+def collect_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]]]) -> Part:
+    """Read one range of a raw log, or several small logs."""
+    path, batch = payload
+    books, part, facts = Books(by_file=True), PartWriter(), []
+    for i, (number, (unit,)) in enumerate(batch):
+        log: RawLog = context.plan.logs[number]
+        encode = encode_line if log.source.format in TYPED else encode_row  # typed rows were checked field by field when they were read
+        evidence, quarantine = part.ordered[f"evidence:{i}"], part.ordered["quarantine"]
+        met = pending = 0
+        for outcome in run([(log, _lines(context, log, unit))], context.config):
             books.count(outcome)
-            pending += outcome.unit is None
+            met, pending = met + 1, pending + (outcome.unit is None)
             for row in outcome.rows:
                 (quarantine if row.target == _QUARANTINE else evidence).append(encode(row.value))
+        facts.append((met - pending, pending))
+    return part.save(path, {"books": books.facts(), "met": facts})
+
+
+def _lines(context: Context, log: RawLog, unit: Unit) -> Iterator[RawLine | BadLine]:
+    file: Any = _Bounded(Path(context.project) / log.file.path, unit)
+    limit = context.config.max_line_bytes
+    try:
+        if log.file.path.endswith(PACKED):
+            yield from read_packed(file, log.file.path, max_line_bytes=limit)
+        else:
+            yield from read_lines(file, max_line_bytes=limit, number=unit.lines, offset=unit.start)
     finally:
         file.close()
-    return part.save(path, {"books": books.facts(), "met": met - pending, "pending": pending})
 
 
 def run_units(shop: Workshop, outputs: Outputs) -> None:
     """Collect every raw log; the evidence of a partition is that of its units, in order."""
     plan = shop.work.plan
-    owners: list[int] = []
+    refs = [log.file for log in plan.logs]
+    batches: list[list[Piece]] = []
 
     def jobs() -> Iterator[Job]:
-        for number, log in enumerate(plan.logs):
-            groups = repr((log.source, log.groups, log.file.recorded, log.partition))
-            for unit in shop.cut(log.file):
-                owners.append(number)
-                digests = (unit.digest, f"{unit.start} {unit.lines}", groups)
-                size = unit.end - unit.start
-                yield Job("distill.units.collect:collect_unit", (number, unit), digests, place_of(log.file, unit), size)
+        for batch in batch_pieces(Piece(number, (unit,)) for number, ref in enumerate(refs) for unit in shop.cut(ref)):
+            batches.append(batch)
+            digests = [_identity(plan.logs[number], unit) for number, (unit,) in batch]
+            plain = [tuple(piece) for piece in batch]
+            yield Job("distill.units.collect:collect_unit", (plain,), tuple(digests), place_of(refs, batch), bytes_of(batch))
 
-    found: list[list[Part]] = [[] for _ in plan.logs]
-    for place, part in enumerate(shop.parts(jobs())):
-        number = owners[place]
-        found[number].append(part)
-        if number and len(found[number]) == 1:
-            _finish(shop, outputs, number - 1, found[number - 1])
-    if found:
-        _finish(shop, outputs, len(found) - 1, found[-1])
-    outputs.append(_QUARANTINE, [part for parts in found for part in parts], "quarantine")
+    done = outputs.append_batches(plan.evidence, "evidence", zip(shop.parts(jobs()), later(batches), strict=False))
+    outputs.append(_QUARANTINE, [(part, "quarantine") for part, _ in done])
+    counts = [0] * len(refs)
+    for part, batch in done:
+        for piece, (met, pending) in zip(batch, part.facts["met"], strict=True):
+            counts[piece.number] += met
+            if pending:
+                shop.work.pending.add(plan.logs[piece.number].partition)
+    for ref, count in zip(refs, counts, strict=True):
+        shop.count_input(ref, count)
 
 
-def _finish(shop: Workshop, outputs: Outputs, number: int, parts: list[Part]) -> None:
-    """Write the evidence of a partition, all units of which are known."""
-    log = shop.work.plan.logs[number]
-    outputs.append(f"{EVIDENCE}/{log.partition}", parts, "evidence")
-    shop.count_input(log.file, sum(part.facts["met"] for part in parts))
-    if any(part.facts["pending"] for part in parts):
-        shop.work.pending.add(log.partition)
+def _identity(log: RawLog, unit: Unit) -> str:
+    return f"{unit.digest} {unit.start} {unit.lines} {(log.source, log.groups, log.file.recorded, log.partition)!r}"

@@ -17,7 +17,7 @@ from distill.units.exports import Export, decode_whole, spread_corpus
 from distill.units.guard import check_exports, document_permits
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, read_range
-from distill.units.workshop import Context, Job, Workshop, place_of
+from distill.units.workshop import Context, Job, Piece, Workshop, place_of
 
 __all__ = ["EXPORT", "playbooks_unit", "run_units"]
 
@@ -73,9 +73,8 @@ def run_units(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]]:
 
     def jobs() -> Iterator[Job]:
         for unit in shop.cut(ref):
-            yield Job(
-                "distill.units.export_rag:playbooks_unit", (unit, leaks), (unit.digest, told), place_of(ref, unit), unit.end - unit.start
-            )
+            place = place_of([ref], [Piece(0, (unit,))])
+            yield Job("distill.units.export_rag:playbooks_unit", (unit, leaks), (unit.digest, told), place, unit.end - unit.start)
 
     playbooks = list(shop.parts(jobs()))
     shop.count_input(ref, sum(part.facts["records"] for part in playbooks))

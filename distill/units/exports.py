@@ -15,7 +15,7 @@ from distill.books import Books
 from distill.errors import IntegrityError
 from distill.jsonl import encode_trusted, row_decoder
 from distill.outcome import Kind, Outcome, Row
-from distill.plan import RESOLUTION, FileRef
+from distill.plan import EVIDENCE, RESOLUTION, SCORED, FileRef
 from distill.runs import Run, build_run, pool_run
 from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
 from distill.schemas.scored_run import ScoredRun
@@ -25,7 +25,7 @@ from distill.units.exceptions import Exceptions, index_exceptions, read_exceptio
 from distill.units.guard import check_exports
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
-from distill.units.workshop import Context, Job, Workshop, digest_of, place_of
+from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of
 
 __all__ = [
     "Export", "Spreader", "bucket_jobs", "decode_exported", "decode_whole", "export_unit", "gather_bucket", "pool_bucket", "run_export",
@@ -145,28 +145,39 @@ class Spreader:
         self.part.keyed["quarantine"].append(row.key[0].encode() + encode_trusted(row.value))
 
 
-def export_unit(context: Context, payload: tuple[str, int, Unit, Unit, str]) -> Part:
-    """Spread the runs of one range of evidence and of its scored runs."""
-    path, number, left, right, resolution = payload
-    evidence, scored = context.plan.evidence[number], context.plan.scored[number]
+def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]], str]) -> Part:
+    """Spread the runs of one range of evidence and of its scored runs, or of several small partitions."""
+    path, batch, resolution = payload
     spreader, exceptions = Spreader(context), read_exceptions(context, resolution)
-    lines = read_range(Range(f"{context.project}/{evidence}", left.start, left.end - left.start)).split(b"\n")[:-1]
-    verdicts = read_range(Range(f"{context.project}/{scored}", right.start, right.end - right.start)).split(b"\n")[:-1]
-    if len(lines) != len(verdicts):
-        raise IntegrityError(f"{scored}: has not as many lines as {evidence}; run doit score")
     hopeless, decode = spreader.export.hopeless, spreader.export.decode
-    for line, verdict in zip(lines, verdicts, strict=True):
-        row = _SCORED(verdict)
-        if row.evidence_id.encode() not in line[:80]:
-            raise IntegrityError(f"{scored}: holds {row.evidence_id!r} where {evidence} holds another; run doit score")
-        if exceptions is None or not exceptions.speaks_of(row.evidence_id):
-            record = _JUDGED(line) if row.category in hopeless else decode(line)
-            one = build_run(record, row, (), spreader.scopes)
-            if not spreader.judge(one):
-                spreader.spread(one, [line])
-        else:
-            _spread_exception(spreader, exceptions, line, verdict)
-    return spreader.part.save(path, {"books": spreader.books.facts(), "records": len(lines)})
+    records: list[int] = []
+    for number, units in batch:
+        lines, verdicts = _read_pair(context, context.plan.logs[number].partition, units)
+        records.append(len(lines))
+        for line, verdict in zip(lines, verdicts, strict=True):
+            row = _SCORED(verdict)
+            if row.evidence_id.encode() not in line[:80]:
+                where = context.plan.logs[number].partition
+                raise IntegrityError(f"{SCORED}/{where}: holds {row.evidence_id!r} where its evidence holds another; run doit score")
+            if exceptions is None or not exceptions.speaks_of(row.evidence_id):
+                record = _JUDGED(line) if row.category in hopeless else decode(line)
+                one = build_run(record, row, (), spreader.scopes)
+                if not spreader.judge(one):
+                    spreader.spread(one, [line])
+            else:
+                _spread_exception(spreader, exceptions, line, verdict)
+    return spreader.part.save(path, {"books": spreader.books.facts(), "records": records})
+
+
+def _read_pair(context: Context, partition: str, units: tuple[Unit, ...]) -> tuple[list[bytes], list[bytes]]:
+    """Return the lines of a range of evidence and of its scored runs."""
+    lines, verdicts = (
+        read_range(Range(f"{context.project}/{folder}/{partition}", unit.start, unit.end - unit.start)).split(b"\n")[:-1]
+        for folder, unit in zip((EVIDENCE, SCORED), units, strict=True)
+    )
+    if len(lines) != len(verdicts):
+        raise IntegrityError(f"{SCORED}/{partition}: has not as many lines as {EVIDENCE}/{partition}; run doit score")
+    return lines, verdicts
 
 
 def _spread_exception(spreader: Spreader, exceptions: Exceptions, line: bytes, verdict: bytes) -> None:
@@ -218,8 +229,9 @@ def gather_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
 def spread_corpus(shop: Workshop) -> list[Part]:
     """Return the parts of every range of evidence, and of the runs that are told in several rows."""
     plan = shop.work.plan
-    refs = [(FileRef(one, one), FileRef(two, two)) for one, two in zip(plan.evidence, plan.scored, strict=True)]
-    owners: list[int] = []
+    left = [FileRef(path, path) for path in plan.evidence]
+    right = [FileRef(path, path) for path in plan.scored]
+    batches: list[list[Piece]] = []
     resolution = FileRef(RESOLUTION, RESOLUTION)
     told = list(shop.cut(resolution))[-1].end > 0
     shop.count_input(resolution, shop.count_lines(resolution))
@@ -228,20 +240,17 @@ def spread_corpus(shop: Workshop) -> list[Part]:
         index_exceptions(shop.work.project, digest)
 
     def jobs() -> Iterator[Job]:
-        for number, (left, right) in enumerate(refs):
-            for one, two in shop.pair(left, right):
-                owners.append(number)
-                size, digests = one.end - one.start + two.end - two.start, (one.digest, two.digest, digest)
-                yield Job("distill.units.exports:export_unit", (number, one, two, digest), digests, place_of(left, one), size)
+        pieces = (Piece(n, units) for n in range(len(left)) for units in shop.pair(left[n], right[n]))
+        for batch in batch_pieces(pieces):
+            batches.append(batch)
+            digests = (digest, *(unit.digest for piece in batch for unit in piece.units))
+            plain = [tuple(piece) for piece in batch]
+            yield Job("distill.units.exports:export_unit", (plain, digest), digests, place_of(left, batch), bytes_of(batch))
 
-    counts = [0] * len(refs)
-    parts: list[Part] = []
-    for place, part in enumerate(shop.parts(jobs())):
-        counts[owners[place]] += part.facts["records"]
-        parts.append(part)
-    for (left, right), count in zip(refs, counts, strict=True):
-        shop.count_input(left, count)
-        shop.count_input(right, count)
+    done = list(zip(shop.parts(jobs()), later(batches), strict=False))
+    shop.count_records(left, done)
+    shop.count_records(right, done)
+    parts = [part for part, _ in done]
     return [*parts, *shop.parts(bucket_jobs("distill.units.exports:pool_bucket", parts, "pool", digest))] if told else parts
 
 

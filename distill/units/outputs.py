@@ -1,7 +1,7 @@
 """The targets of one stage, in temporary files until they are published; what was appended to them, unit by unit, is their cut."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +18,7 @@ from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
 from distill.units.cutting import Unit
 from distill.units.parts import KEY, Part, Range, Section, bucket_ranges, read_lines_of, read_range
-from distill.units.workshop import Context, Cut, Workshop
+from distill.units.workshop import Context, Cut, Piece, Workshop
 
 __all__ = ["Outputs", "merge_bucket"]
 
@@ -53,25 +53,44 @@ class Outputs:
         else:
             self._keyed[path].append((key, encode_row(value)))
 
-    def append(self, path: str, parts: Sequence[Part], name: str) -> None:
-        """Write the lines of a section of all parts, in their order, and close the target; one that holds them already is kept."""
+    def append(self, path: str, sections: Sequence[tuple[Part, str]]) -> None:
+        """Write the lines of sections, in their order, and close the target; one that holds them already is kept."""
         units: list[Unit] = []
         start = lines = 0
-        for part in parts:
+        for part, name in sections:
             section = part.sections.get(name) or Section(0, 0, 0, "", b"")
             units.append(Unit(start, start + section.length, lines, section.digest if section.length else ""))
             start, lines = start + section.length, lines + section.records
-        known = self._shop.work.known_hashes(path) if all(part.path in self._shop.carried for part in parts) else None
+        known = self._shop.work.known_hashes(path) if all(part.path in self._shop.carried for part, _ in sections) else None
         cut = self._shop.known_cut(known[0]) if known is not None else None
         if known is not None and cut is not None and cut.units == units:
             self.kept[path] = FileState(path=path, blake3=known[0], sha256=known[1], bytes=start, record_count=lines)
             return
         file = self.file(path)
-        for part, unit in zip(parts, units, strict=True):
+        for (part, name), unit in zip(sections, units, strict=True):
             if unit.end > unit.start:
                 file.write_block(read_range(self._shop.locate(part, name)), part.sections[name].records)
         self.cuts[path] = units
         file.close()
+
+    def append_batches(self, paths: Sequence[str], name: str, parts: Iterable[tuple[Part, list[Piece]]]) -> list[tuple[Part, list[Piece]]]:
+        """Write the target of every partition as soon as its last unit is there; return the parts.
+
+        Section `name:i` of a part belongs to its i-th piece.
+        """
+        done: list[tuple[Part, list[Piece]]] = []
+        sections: list[tuple[Part, str]] = []
+        present = 0
+        for part, batch in parts:
+            done.append((part, batch))
+            for i, piece in enumerate(batch):
+                if piece.number != present:
+                    self.append(paths[present], sections)
+                    present, sections = piece.number, []
+                sections.append((part, f"{name}:{i}"))
+        if done:
+            self.append(paths[present], sections)
+        return done
 
     def merge(self, path: str, parts: Sequence[Part], name: str, *, skip: int = KEY, order: str | None = None) -> None:
         """Add the lines of a keyed section of all parts in the order of their keys, `skip` bytes of key cut off.

@@ -105,6 +105,15 @@ class PartWriter:
 
 
 def _slots_of(lines: list[bytes]) -> bytes:
+    if len(lines) < _SLOTS:
+        few, place = array("I"), 0
+        for line in lines:
+            missing = int(line[:3], 16) * _SLOTS // 4096 + 1 - len(few)
+            if missing > 0:
+                few.extend([place] * missing)
+            place += len(line) + 1
+        few.extend([place] * (_SLOTS + 1 - len(few)))
+        return few.tobytes()
     ends = [0, *accumulate(len(line) + 1 for line in lines)]
     return array("I", [*(ends[bisect_left(lines, first)] for first in _FIRST), ends[-1]]).tobytes()
 

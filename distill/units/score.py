@@ -4,6 +4,7 @@ A row travels as a line of keys and its `Entry`: the run's key, the text's key (
 class of its verdict, the entry as JSON. Rows alone in their run are passed on undecoded.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -12,15 +13,15 @@ import msgspec
 
 from distill.books import Books
 from distill.jsonl import encode_row, row_decoder
-from distill.plan import RESOLUTION, FileRef
+from distill.plan import EVIDENCE, RESOLUTION, FileRef
 from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
-from distill.schemas.scored_run import ResolutionRow
+from distill.schemas.scored_run import Category, ResolutionRow
 from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs
 from distill.stages.score import OUTCOMES, score_record
 from distill.units.cutting import Unit
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
-from distill.units.workshop import Context, Job, Workshop, digest_of, place_of
+from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of
 
 __all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_units", "score_unit"]
 
@@ -72,30 +73,31 @@ def _text_line(entry: Entry) -> bytes:
     return key + _class_of(entry) + _ENCODE(entry)
 
 
-def score_unit(context: Context, payload: tuple[str, int, Unit]) -> Part:
-    """Score the rows of one range of evidence."""
-    path, number, unit = payload
-    config, partition = context.config, context.plan.partitions[number]
-    evidence = context.plan.evidence[number]
-    books, part = Books(by_file=True), PartWriter()
+def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]]]) -> Part:
+    """Score the rows of one range of evidence, or of several small partitions."""
+    path, batch = payload
+    config = context.config
+    books, part, records = Books(by_file=True), PartWriter(), []
     scopes = {source.name: source.scope for source in config.sources}
     places = {source.name for source in config.sources if source.run_id == "position"}
-    scored_lines, runs = part.ordered["scored"], part.keyed["runs"]
-    fates: dict[tuple[str, str], int] = {}
-    data = read_range(Range(f"{context.project}/{evidence}", unit.start, unit.end - unit.start))
-    for i, line in enumerate(data.split(b"\n")[:-1]):
-        record = _decode(line)
-        scored = score_record(record, judge_confidence=config.judge_confidence)
-        scored_lines.append(_ENCODE(scored) + b"\n")
-        entry = build_entry(
-            record, scored, scopes.get(record.source, record.source), place=(number, unit.lines + i), positional=record.source in places
-        )
-        runs.append(entry.group.encode() + _text_line(entry))
-        fate = (scored.category, scored.reasons[0])
-        fates[fate] = fates.get(fate, 0) + 1
-    for (category, reason), times in fates.items():
-        books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)  # type: ignore[index]
-    return part.save(path, {"books": books.facts(), "records": len(scored_lines)})
+    runs = part.keyed["runs"]
+    for i, (number, (unit,)) in enumerate(batch):
+        partition = context.plan.logs[number].partition
+        scored_lines = part.ordered[f"scored:{i}"]
+        fates: Counter[tuple[Category, str]] = Counter()
+        data = read_range(Range(f"{context.project}/{EVIDENCE}/{partition}", unit.start, unit.end - unit.start))
+        for line_number, line in enumerate(data.split(b"\n")[:-1], unit.lines):
+            record = _decode(line)
+            scored = score_record(record, judge_confidence=config.judge_confidence)
+            scored_lines.append(_ENCODE(scored) + b"\n")
+            scope, positional = scopes.get(record.source, record.source), record.source in places
+            entry = build_entry(record, scored, scope, place=(partition, line_number), positional=positional)
+            runs.append(entry.group.encode() + _text_line(entry))
+            fates[scored.category, scored.reasons[0]] += 1
+        for (category, reason), times in fates.items():
+            books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)
+        records.append(len(scored_lines))
+    return part.save(path, {"books": books.facts(), "records": records})
 
 
 def resolve_runs_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
@@ -117,8 +119,7 @@ def resolve_runs_bucket(context: Context, payload: tuple[str, list[Range]]) -> P
         for row in rows:
             part.keyed["rows"].append(row.evidence_id.encode() + encode_row(row)[:-1])
             if row.category is not None:
-                category, reason, number = before[row.evidence_id, row.provenance]
-                file = context.plan.partitions[number]
+                category, reason, file = before[row.evidence_id, row.provenance]
                 books.add(OUTCOMES[category], reason, file=file, category=category, times=-1)
                 books.add(OUTCOMES[row.category], row.reasons[0], file=file, category=row.category)
         texts += [_text_line(entry) for entry in standing if entry.key is not None and entry.category != "needs_human_review"]
@@ -141,35 +142,22 @@ def resolve_texts_bucket(context: Context, payload: tuple[str, list[Range]]) -> 
 def run_units(shop: Workshop, outputs: Outputs) -> None:
     """Score every partition, then resolve."""
     plan = shop.work.plan
-    owners: list[int] = []
+    refs = [FileRef(path, path) for path in plan.evidence]
+    batches: list[list[Piece]] = []
 
     def jobs() -> Iterator[Job]:
-        for number, path in enumerate(plan.evidence):
-            ref = FileRef(path, path)
-            for unit in shop.cut(ref):
-                owners.append(number)
-                digests = (unit.digest, f"{number} {unit.lines}", plan.partitions[number])
-                yield Job("distill.units.score:score_unit", (number, unit), digests, place_of(ref, unit), unit.end - unit.start)
+        for batch in batch_pieces(Piece(number, (unit,)) for number, ref in enumerate(refs) for unit in shop.cut(ref)):
+            batches.append(batch)
+            digests = [f"{unit.digest} {unit.lines} {plan.logs[number].partition}" for number, (unit,) in batch]
+            plain = [tuple(piece) for piece in batch]
+            yield Job("distill.units.score:score_unit", (plain,), tuple(digests), place_of(refs, batch), bytes_of(batch))
 
-    found: list[list[Part]] = [[] for _ in plan.evidence]
-    for place, part in enumerate(shop.parts(jobs())):
-        number = owners[place]
-        found[number].append(part)
-        if number and len(found[number]) == 1:
-            _finish(shop, outputs, number - 1, found[number - 1])
-    if found:
-        _finish(shop, outputs, len(found) - 1, found[-1])
-    parts = [part for some in found for part in some]
+    done = outputs.append_batches(plan.scored, "scored", zip(shop.parts(jobs()), later(batches), strict=False))
+    shop.count_records(refs, done)
+    parts = [part for part, _ in done]
     pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, "runs")))
     told = list(shop.parts(_buckets("resolve_texts_bucket", pooled, "texts")))
     outputs.merge(RESOLUTION, [*pooled, *told], "rows", order="distill.units.score:resolution_order")
-
-
-def _finish(shop: Workshop, outputs: Outputs, number: int, parts: list[Part]) -> None:
-    """Write the scored runs of a partition, all units of which are known."""
-    path = shop.work.plan.evidence[number]
-    outputs.append(shop.work.plan.scored[number], parts, "scored")
-    shop.count_input(FileRef(path, path), sum(part.facts["records"] for part in parts))
 
 
 def _buckets(function: str, parts: list[Part], section: str) -> Iterator[Job]:

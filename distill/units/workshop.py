@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +20,14 @@ from distill.stages import Stage
 from distill.units.cutting import UNIT_BYTES, Unit, cut_file
 from distill.units.parts import ORDERED, Part, Range, Section, load_part, read_range
 
-__all__ = ["PACKED", "PARTS", "Context", "Cut", "Job", "Workshop", "digest_of", "place_of"]
+__all__ = ["PACKED", "PARTS", "Context", "Cut", "Job", "Piece", "Workshop", "batch_pieces", "bytes_of", "digest_of", "later", "place_of"]
 
 PARTS = ".distill/parts"
 PACKED = (".gz", ".zst")
 _CUTS = 1000
 _WORTH = 2
+_SMALL, _BATCH = 1 << 18, 1 << 20
+_LAST = "08"  # one hash in 32
 
 
 class Context(NamedTuple):
@@ -71,6 +73,39 @@ class Cut(msgspec.Struct):
     """Its length."""
     units: list[Unit]
     """In order."""
+
+
+class Piece(NamedTuple):
+    """One unit of one file of the plan, with those that belong to it line by line."""
+
+    number: int
+    """Place of the partition in the plan."""
+    units: tuple[Unit, ...]
+    """Its unit, and the unit of each file read beside it."""
+
+
+def batch_pieces(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Yield what one part is made of: one unit, or several small ones (DESIGN 3).
+
+    Where a batch of small ones ends is told by the hash of its last, so that a file that comes or goes moves no other batch.
+    """
+    batch: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        first = piece.units[0]
+        if first.end - first.start >= _SMALL:
+            if batch:
+                yield batch
+            yield [piece]
+            batch, size = [], 0
+            continue
+        batch.append(piece)
+        size += first.end - first.start
+        if size >= _BATCH or first.digest < _LAST:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class Workshop:
@@ -171,6 +206,15 @@ class Workshop:
         """Say how many records an input held."""
         state = self.work.inputs[ref.recorded]
         self.work.inputs[ref.recorded] = msgspec.structs.replace(state, record_count=records)
+
+    def count_records(self, refs: Sequence[FileRef], done: Iterable[tuple[Part, list[Piece]]]) -> None:
+        """Say how many records each input held, as its parts tell."""
+        counts = [0] * len(refs)
+        for part, batch in done:
+            for piece, records in zip(batch, part.facts["records"], strict=True):
+                counts[piece.number] += records
+        for ref, count in zip(refs, counts, strict=True):
+            self.count_input(ref, count)
 
     def check_inputs(self) -> None:
         """Check that no input changed while units were read from it.
@@ -287,6 +331,21 @@ def digest_of(ranges: Iterable[Range]) -> str:
     return hasher.blake3
 
 
-def place_of(ref: FileRef, unit: Unit) -> str:
-    """Return a unit as a person is told of it."""
-    return f"{ref.recorded}, bytes {unit.start:,} to {unit.end:,}"
+def place_of(refs: Sequence[FileRef], batch: Sequence[Piece]) -> str:
+    """Return what a part is made of as a person is told of it."""
+    unit = batch[0].units[0]
+    more = f" and {len(batch) - 1} more files" if len(batch) > 1 else ""
+    return f"{refs[batch[0].number].recorded}, bytes {unit.start:,} to {unit.end:,}{more}"
+
+
+def bytes_of(batch: Sequence[Piece]) -> int:
+    """Return the bytes a part is made of."""
+    return sum(unit.end - unit.start for piece in batch for unit in piece.units)
+
+
+def later(items: list[Any]) -> Iterator[Any]:
+    """Yield what is put into a list while it is read."""
+    place = 0
+    while True:
+        yield items[place]
+        place += 1
