@@ -83,7 +83,16 @@ _SETTINGS = ("", 'sft = { include = ["accepted", "retried", "with_changes", "par
              'sft = { allow_failed_turns = true }\nplaybooks = { group_by = "model" }')  # fmt: skip
 _WRONG, _RIGHT = {"passed": 1, "failed": 2}, {"passed": 3, "failed": 0}
 _ANSWERS = ("yes", "no", "a long enough answer to be told apart", " yes ", "", "other words of about the same length")
-_BAD = (b"", b"   ", b"not json", b'{"run_id": "x"', b'{"a": 1, "a": 2}', b'"text"', b'{"run_id": "run-1", "task_id": "t", "created_at": "never"}', b"\xff\xfe")
+_BAD = (
+    b"",
+    b"   ",
+    b"not json",
+    b'{"run_id": "x"',
+    b'{"a": 1, "a": 2}',
+    b'"text"',
+    b'{"run_id": "run-1", "task_id": "t", "created_at": "never"}',
+    b"\xff\xfe",
+)
 
 
 class Judgement(NamedTuple):
@@ -140,10 +149,25 @@ def _mapped(rng: random.Random, names: list[str]) -> dict[str, Any]:
     gold = rng.choice([None, None, "a long enough answer to be told apart"])
     asked = rng.choice(["Solve it.", "Say: a long enough answer to be told apart"])
     task = rng.choice(["task-0", "task-1", None])
-    return {"id": rng.choice(names), "task": task, "asked": asked, "said": rng.choice(_ANSWERS), "solved": rng.choice([True, False, None]), "gold": gold}
+    return {
+        "id": rng.choice(names),
+        "task": task,
+        "asked": asked,
+        "said": rng.choice(_ANSWERS),
+        "solved": rng.choice([True, False, None]),
+        "gold": gold,
+    }
 
 
-_PATHS = ("a/outcomes.jsonl", "b/outcomes.jsonl", "a/scrum_reviews.jsonl", "a/placed.jsonl", "b/placed.jsonl", "own.jsonl", "empty/outcomes.jsonl")
+_PATHS = (
+    "a/outcomes.jsonl",
+    "b/outcomes.jsonl",
+    "a/scrum_reviews.jsonl",
+    "a/placed.jsonl",
+    "b/placed.jsonl",
+    "own.jsonl",
+    "empty/outcomes.jsonl",
+)
 _MAKERS = {"outcomes": _native, "scrum_reviews": _review, "placed": _mapped, "own": _mapped}
 
 
@@ -166,7 +190,9 @@ def write_corpus(folder: Path, seed: int, *, rows: int = 40) -> Project:
                 lines.append(json.dumps(_calm(rng, kind, noise), ensure_ascii=rng.random() < 0.5).encode())
                 seen[kind].append(lines[-1])
         data = b"".join(line + rng.choice([b"\n", b"\n", b"\r\n"]) for line in lines)
-        project.write(f"logs/{path}", rng.choice([b"", b"\xef\xbb\xbf"]) + data + rng.choice([b"", b'{"run_id": "late", "ta', data.split(b"\n")[0]]))
+        project.write(
+            f"logs/{path}", rng.choice([b"", b"\xef\xbb\xbf"]) + data + rng.choice([b"", b'{"run_id": "late", "ta', data.split(b"\n")[0]])
+        )
     return project
 
 
@@ -175,7 +201,15 @@ def _calm(rng: random.Random, kind: str, noise: float) -> dict[str, Any]:
     row = _MAKERS[kind](rng, [f"run-{number}" for number in range(12)])
     if kind != "scrum_reviews" and rng.random() > noise:
         said = f"answer {rng.randrange(10**9)}"
-        row |= {"response": said, "said": said, "run_id": said, "id": said, "solved": rng.random() < 0.6, "prompt": "Solve it.", "asked": "Solve it."}
+        row |= {
+            "response": said,
+            "said": said,
+            "run_id": said,
+            "id": said,
+            "solved": rng.random() < 0.6,
+            "prompt": "Solve it.",
+            "asked": "Solve it.",
+        }
         row |= {"tests": rng.choice([_RIGHT, _WRONG]), "messages": None, "errors": []}
         if kind == "outcomes" and rng.random() < 0.3:
             row |= {"messages": _messages(rng, "Solve it."), "response": None, "prompt": None}

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distill.hashing import aggregate_hash, hash_file
-from tests.harness import Project
+from tests.harness import STAGE_NAMES, Project
 
 __all__ = ["KILLED", "WAYS", "Seen", "fingerprint", "run_way", "write_load"]
 
@@ -40,7 +40,22 @@ WAYS: dict[str, dict[str, str]] = {
     KILLED: {"DISTILL_ENGINE": "processes", "DISTILL_WORKERS": "2"},
 }
 """What is compared, by name; the last one loses a worker in every stage."""
-_WORDS = "parse render merge index token stream buffer branch commit deploy query schema worker retry cache queue shard metric".split()
+_WORDS = [
+    "parse",
+    "render",
+    "merge",
+    "index",
+    "token",
+    "stream",
+    "buffer",
+    "branch",
+    "commit",
+    "deploy",
+    "query",
+    "schema",
+    "worker",
+    "retry",
+]
 
 
 class Seen(NamedTuple):
@@ -78,7 +93,9 @@ def _line(rng: random.Random, number: int, row: int) -> str:
         return '{"run_id": "broken", "task_id"\n'
     task, good = row // 6, rng.random() < 0.55
     prompt = f"Task {task}: {' '.join(random.Random(task).choices(_WORDS, k=40))}."
-    answer = f"answer {rng.randrange(40)} to {task}: done." if rng.random() < 0.1 else f"{number}-{row}: {' '.join(rng.choices(_WORDS, k=80))}."
+    answer = (
+        f"answer {rng.randrange(40)} to {task}: done." if rng.random() < 0.1 else f"{number}-{row}: {' '.join(rng.choices(_WORDS, k=80))}."
+    )
     record = {
         "run_id": f"run-{row if rng.random() < 0.02 else f'{number}-{row}'}", "task_id": f"task-{task}", "created_at": "2026-04-27T09:14:03Z",
         "model": f"model-{rng.randrange(4)}", "prompt": prompt, "response": answer, "ok": True, "errors": [], "attempts": rng.choice([1, 1, 2]),
@@ -113,7 +130,7 @@ class _Killer(threading.Thread):
             parts = self.project.folder / ".distill/parts"
             for folder in sorted(parts.glob("*")) if parts.is_dir() else ():
                 workers = _children(self.pid)
-                if folder.name != "cuts" and folder.name not in self.killed and workers and any(folder.iterdir()):
+                if folder.name in STAGE_NAMES and folder.name not in self.killed and workers and any(folder.iterdir()):
                     os.kill(workers[0], signal.SIGKILL)
                     self.killed.append(folder.name)
             time.sleep(0.002)
@@ -123,7 +140,11 @@ def run_way(project: Project, name: str, *words: str) -> Seen:
     """Build with one engine, and look at what was made."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        project.command(*words), cwd=project.folder, env=project.environment(WAYS[name]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        project.command(*words),
+        cwd=project.folder,
+        env=project.environment(WAYS[name]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     killer = _Killer(project, process.pid)
     if name == KILLED:
@@ -138,7 +159,11 @@ def run_way(project: Project, name: str, *words: str) -> Seen:
 def fingerprint(project: Project) -> tuple[str, str]:
     """Return a hash of every data file, and one of the output hashes of every stage."""
     files = [path for top in ("data", "exports") for path in (project.folder / top).rglob("*") if path.is_file()]
-    outputs = [(name, str(receipt["outputs"]["hash"]).removeprefix("blake3:")) for name, receipt in project.receipts().items()] if project.runs else []
+    outputs = (
+        [(name, str(receipt["outputs"]["hash"]).removeprefix("blake3:")) for name, receipt in project.receipts().items()]
+        if project.runs
+        else []
+    )
     hashed = aggregate_hash((path.relative_to(project.folder).as_posix(), hash_file(path).blake3) for path in files)
     return hashed, aggregate_hash(one for one in outputs if len(one[1]) == 64)
 
@@ -157,7 +182,10 @@ def main() -> int:
             one = run_way(project, name, *TASKS)
             shutil.rmtree(project.folder)
             seen.append(one)
-            print(f"{name:16} {one.seconds:8.1f} {size / 1e6 / one.seconds:6.1f} {one.code:6}  {one.files[7:23]} {one.run_hash[7:23]} {', '.join(one.killed)}", flush=True)
+            print(
+                f"{name:16} {one.seconds:8.1f} {size / 1e6 / one.seconds:6.1f} {one.code:6}  {one.files[7:23]} {one.run_hash[7:23]} {', '.join(one.killed)}",
+                flush=True,
+            )
     same = len({(one.code, one.files, one.run_hash) for one in seen}) == 1 and seen[0].code == 0
     print("all the same" if same else "THEY DIFFER")
     return 0 if same and len(seen[-1].killed) >= 2 else 1

@@ -74,10 +74,12 @@ def test_an_error_comes_through_with_its_fields(engine: Engine, name: str, kind:
     found = []
 
     with pytest.raises(kind) as caught:
-        found += [result for result in engine.map([*tasks("add", [1, 2]), *tasks("raise_error", [name])])]
+        for result in engine.map([*tasks("add", [1, 2]), *tasks("raise_error", [name])]):
+            found.append(result)
 
     assert type(caught.value) is kind
     assert {field: getattr(caught.value, field) for field in fields} == fields
+    assert found == [1001, 1002][: len(found)]
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -62,7 +62,10 @@ def test_a_disk_that_fills_up_in_an_export_stops_only_what_is_below(project: Pro
     assert [receipts[name]["decision"] for name in ("collect", "score", "extract-playbooks", "export-rag", "index")] == [
         "executed", "executed", "executed", "failed", "blocked",
     ]  # fmt: skip
-    assert any(place in receipts["export-rag"]["validation"]["errors"][0] for place in ("exports/rag/playbooks.jsonl", ".distill/parts/export-rag/"))
+    assert any(
+        place in receipts["export-rag"]["validation"]["errors"][0]
+        for place in ("exports/rag/playbooks.jsonl", ".distill/parts/export-rag/")
+    )
     assert receipts["export-preference"]["decision"] == "executed"
     assert project.doit().code == 0
 

@@ -187,7 +187,7 @@ def test_a_damaged_part_is_made_anew(project: Project, undisturbed: dict[bool, d
 
     assert (result.code, "Traceback" in result.text) == (0, False), result.text
     assert project.data_files() == undisturbed[True]
-    assert all(receipt["stats"]["considered"] > books[name] for name, receipt in project.receipts().items() if name not in {"index"})
+    assert all(receipt["stats"]["considered"] > books[name] for name, receipt in project.receipts().items() if name != "index")
 
 
 def test_parts_under_each_others_names_are_made_anew(project: Project, undisturbed: dict[bool, dict[str, bytes]]) -> None:

@@ -7,7 +7,9 @@ import pytest
 from tests.load import KILLED, WAYS, Seen, make_project, run_way, write_load
 
 SMALL = "from distill.units.cutting import cut_file\nfrom distill.units import parts\ncut_file.__kwdefaults__['size'] = 20_000\nparts._BUCKET = 30_000\n"
-SLOW = SMALL + """import time
+SLOW = (
+    SMALL
+    + """import time
 from distill.units import collect, exports, score
 for module, name in ((collect, 'collect_unit'), (score, 'score_unit'), (exports, 'export_unit')):
     def slow(context, payload, *, honest=getattr(module, name)):
@@ -15,6 +17,7 @@ for module, name in ((collect, 'collect_unit'), (score, 'score_unit'), (exports,
         return honest(context, payload)
     setattr(module, name, slow)
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,10 @@ class Outputs:
         file = self.file(path)
         for (part, name), unit in zip(sections, units, strict=True):
             if unit.end > unit.start:
-                file.write_block(read_range(self._shop.locate(part, name)), part.sections[name].records)
+                place = self._shop.locate(part, name)
+                file.write_block(read_range(place), part.sections[name].records)
+                if part.path not in self._shop.carried:
+                    Path(place.path).unlink()  # it stands in the target now
         self.cuts[path] = units
         file.close()
 
