@@ -13,7 +13,10 @@ from distill.units.parts import ORDERED, Part
 from tests.harness import CONFIG, DODO, STAGE_NAMES, Project, many_outcomes, outcome
 
 LOG = "logs/2026/outcomes.jsonl"
-SMALL = "from distill.units.cutting import cut_file\ncut_file.__kwdefaults__['size'] = 8000\n"
+SMALL = """from distill.units import cutting, workshop
+cutting.cut_file.__kwdefaults__['size'] = 8000
+workshop._SMALL = 1
+"""
 INLINE = {"DISTILL_ENGINE": "inline"}
 MORE = [outcome("run-more", task_id="task-more", prompt="Do one more.", response="one more answer")]
 Made = dict[str, set[str]]
@@ -206,9 +209,9 @@ def test_parts_under_each_others_names_are_made_anew(project: Project, undisturb
 
 SWAPPING = """
 def planted(context, payload):
-    if any(getattr(one, 'end', 0) > 0 for one in payload):
+    if any(units[0].end > 0 for number, units in payload[1]):
         with open('logs/2026/outcomes.jsonl', 'r+b') as file:
-            data = file.read().replace(b'some words', b'OTHER WORD')
+            data = file.read().replace(b'Solve', b'SOLVE')
             file.seek(0)
             file.write(data)
     return honest(context, payload)

@@ -20,7 +20,7 @@ TARGETS = (
 )  # fmt: skip
 EDITING = """
 def planted(shared, given):
-    if not hasattr(shared, 'plan') or 'NAME' == shared.plan.evidence[given[1]]:
+    if not hasattr(shared, 'plan') or 'NAME' in {shared.plan.evidence[number] for number, _ in given[1]}:
         data = open('NAME').read()
         open('NAME', 'w').write(data.replace('Parse', 'Pause'))
     return honest(shared, given)

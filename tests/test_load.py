@@ -6,7 +6,11 @@ import pytest
 
 from tests.load import KILLED, WAYS, Seen, make_project, run_way, write_load
 
-SMALL = "from distill.units.cutting import cut_file\nfrom distill.units import parts\ncut_file.__kwdefaults__['size'] = 20_000\nparts._BUCKET = 30_000\n"
+SMALL = """from distill.units import cutting, parts, workshop
+cutting.cut_file.__kwdefaults__['size'] = 20_000
+parts._BUCKET = 30_000
+workshop._SMALL, workshop._BATCH = 10_000, 15_000
+"""
 SLOW = (
     SMALL
     + """import time

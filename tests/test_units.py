@@ -11,7 +11,7 @@ from distill.hashing import hash_file
 from distill.plan import build_plan
 from distill.runner import Work, run_stage
 from distill.stages import INDEX, STAGES
-from distill.units import cutting, parts
+from distill.units import cutting, parts, workshop
 from distill.validation import validate_stage
 from tests.corpora import change_corpus, judge_by_reference, load, write_corpus
 from tests.harness import Project
@@ -19,8 +19,11 @@ from tests.harness import Project
 SEEDS = range(400 if os.environ.get("DISTILL_SLOW") == "1" else 24)
 
 
-def make_small(monkeypatch: pytest.MonkeyPatch, unit: int, bucket: int) -> None:
-    """Let units and buckets hold next to nothing."""
+def make_small(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Let units, batches of them and buckets hold next to nothing, or less, or all there is."""
+    unit, batch, bucket = (1, 300, 2000, 1 << 20)[seed % 4], (1, 500, 3000, 1 << 20, 1 << 20)[seed % 5], (1, 500, 5000)[seed % 3]
+    monkeypatch.setattr(workshop, "_SMALL", (1, batch)[seed // 5 % 2])
+    monkeypatch.setattr(workshop, "_BATCH", batch)
     monkeypatch.setitem(cutting.cut_file.__kwdefaults__ or {}, "size", unit)
     monkeypatch.setattr(parts, "_BUCKET", bucket)
 
@@ -62,7 +65,7 @@ def check_stages(project: Project, **settings: Any) -> Counter[str]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_units_give_what_the_reference_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Every stage over units gives the files, books, counts and warnings of its plain generator, also where parts are taken over."""
-    make_small(monkeypatch, (1, 300, 2000, 1 << 20)[seed % 4], (1, 500, 5000)[seed % 3])
+    make_small(monkeypatch, seed)
     project = write_corpus(tmp_path, seed)
 
     for again in range(3):

@@ -35,13 +35,13 @@ def write_corpus(folder: Path, rows: int, *, files: int = FILES, seed: int = 1) 
             prompt, passed, failed = "", list[str](), list[str]()
             for row in range(rows // files):
                 if row % ATTEMPTS == 0:
-                    prompt, passed, failed = f"Task {number}-{row // ATTEMPTS}: {_words(rng, 60)}.", [], []
+                    prompt, passed, failed = f"Task {number}-{row // ATTEMPTS}: {_words(rng, 40)}.", [], []
                 good = rng.random() < 0.55
                 said = passed if good else failed
                 if said and rng.random() < 0.05:
                     answer = rng.choice(said)
                 else:
-                    answer = f"{'Done' if good else 'Tried'} {number}-{row}: {_words(rng, 105)}."
+                    answer = f"{'Done' if good else 'Tried'} {number}-{row}: {_words(rng, 70)}."
                     said.append(answer)
                 record = {
                     "run_id": f"run-{number}-{row}", "task_id": f"task-{number}-{row // ATTEMPTS}", "created_at": "2026-04-27T09:14:03Z",
