@@ -106,6 +106,10 @@ def run_stage(stage: Stage, work: Work) -> Finished:
     shop = Workshop(stage, work)
     try:
         done = _run(stage, work, shop)
+    except ContaminationError:
+        shop.close(good=False)
+        shop.drop()  # what made the leak is not taken over
+        raise
     except BaseException:
         shop.close(good=False)
         raise

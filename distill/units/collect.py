@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from distill.books import Books
+from distill.errors import InputError
 from distill.files import read_packed
 from distill.formats import TYPED
+from distill.hashing import FileHasher
 from distill.jsonl import BadLine, RawLine, encode_line, encode_row, read_lines
 from distill.plan import RawLog
 from distill.stages import QUARANTINE
@@ -29,11 +31,19 @@ class _Bounded(io.RawIOBase):
     def __init__(self, path: Path, unit: Unit) -> None:
         self._handle = os.open(path, os.O_RDONLY)
         self._place, self._end = unit.start, unit.end
+        self._hasher = FileHasher(sha256=False)
 
     def read(self, size: int = -1, /) -> bytes:
         data = os.pread(self._handle, min(size, self._end - self._place) if size >= 0 else self._end - self._place, self._place)
         self._place += len(data)
+        self._hasher.update(data)
         return data
+
+    def finish(self) -> str:
+        """Read what is left and return the blake3 of all bytes."""
+        while self.read(1 << 18):
+            pass
+        return self._hasher.blake3
 
     def close(self) -> None:
         os.close(self._handle)
@@ -49,25 +59,23 @@ def collect_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Uni
         encode = encode_line if log.source.format in TYPED else encode_row  # typed rows were checked field by field when they were read
         evidence, quarantine = part.ordered[f"evidence:{i}"], part.ordered["quarantine"]
         met = pending = 0
-        for outcome in run([(log, _lines(context, log, unit))], context.config):
-            books.count(outcome)
-            met, pending = met + 1, pending + (outcome.unit is None)
-            for row in outcome.rows:
-                (quarantine if row.target == _QUARANTINE else evidence).append(encode(row.value))
+        with _Bounded(Path(context.project) / log.file.path, unit) as file:
+            for outcome in run([(log, _lines(context, log, unit, file))], context.config):
+                books.count(outcome)
+                met, pending = met + 1, pending + (outcome.unit is None)
+                for row in outcome.rows:
+                    (quarantine if row.target == _QUARANTINE else evidence).append(encode(row.value))
+            if file.finish() != unit.digest:
+                raise InputError(f"{log.file.recorded}: changed while it was read; run doit again when nobody writes to it")
         facts.append((met - pending, pending))
     return part.save(path, {"books": books.facts(), "met": facts})
 
 
-def _lines(context: Context, log: RawLog, unit: Unit) -> Iterator[RawLine | BadLine]:
-    file: Any = _Bounded(Path(context.project) / log.file.path, unit)
+def _lines(context: Context, log: RawLog, unit: Unit, file: Any) -> Iterator[RawLine | BadLine]:
     limit = context.config.max_line_bytes
-    try:
-        if log.file.path.endswith(PACKED):
-            yield from read_packed(file, log.file.path, max_line_bytes=limit)
-        else:
-            yield from read_lines(file, max_line_bytes=limit, number=unit.lines, offset=unit.start)
-    finally:
-        file.close()
+    if log.file.path.endswith(PACKED):
+        return read_packed(file, log.file.path, max_line_bytes=limit)
+    return read_lines(file, max_line_bytes=limit, number=unit.lines, offset=unit.start)
 
 
 def run_units(shop: Workshop, outputs: Outputs) -> None:

@@ -61,6 +61,6 @@ def _message(turn: Turn) -> bytes:
 
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
-    ((PREFERENCE, "pairs", KEY),), f"{QUARANTINE}/preference.jsonl", decode_exported, permits,
+    ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_exported, permits,
 )  # fmt: skip
 """What is particular to preference pairs."""

@@ -16,8 +16,8 @@ from distill.units.cutting import Unit
 from distill.units.exports import Export, decode_whole, spread_corpus
 from distill.units.guard import check_exports, document_permits
 from distill.units.outputs import Outputs
-from distill.units.parts import KEY, Part, PartWriter, Range, read_range
-from distill.units.workshop import Context, Job, Piece, Workshop, place_of
+from distill.units.parts import Part, PartWriter, Range, read_range
+from distill.units.workshop import Context, Job, Piece, Workshop, place_of, read_unit
 
 __all__ = ["EXPORT", "playbooks_unit", "run_units"]
 
@@ -45,7 +45,7 @@ def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outco
     yield from ()
 
 
-EXPORT = Export(frozenset(), lambda one, config: None, _spread, _gather, ((RAG, "rows", KEY),), _QUARANTINE, decode_whole, document_permits)
+EXPORT = Export(frozenset(), lambda one, config: None, _spread, _gather, ((RAG, "rows"),), _QUARANTINE, decode_whole, document_permits)
 """What is particular to documents for retrieval."""
 
 
@@ -54,7 +54,7 @@ def playbooks_unit(context: Context, payload: tuple[str, Unit, list[Range]]) -> 
     path, unit, leaks = payload
     books, part = Books(by_file=False), PartWriter()
     leaking = {line.decode() for one in leaks for line in read_range(Range(*one)).split(b"\n")[:-1]}
-    data = read_range(Range(f"{context.project}/{PLAYBOOKS}", unit.start, unit.end - unit.start))
+    data = read_unit(f"{context.project}/{PLAYBOOKS}", unit, PLAYBOOKS)
     for line in data.split(b"\n")[:-1]:
         outcome = playbook_outcome(_PLAYBOOK(line), leaking)
         books.count(outcome)

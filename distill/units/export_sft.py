@@ -62,6 +62,6 @@ def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes
 
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
-    ((SFT, "whole", KEY), (COMPLETIONS, "turns", KEY + 5)), f"{QUARANTINE}/sft.jsonl", decode_exported, permits,
+    ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_exported, permits,
 )  # fmt: skip
 """What is particular to SFT."""

@@ -4,7 +4,7 @@ What a run's verdict alone decides is decided before its texts are decoded. A ru
 together by its id. The generators of `distill.stages` are the reference.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -18,14 +18,14 @@ from distill.outcome import Kind, Outcome, Row
 from distill.plan import EVIDENCE, RESOLUTION, SCORED, FileRef
 from distill.runs import Run, build_run, pool_run
 from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
-from distill.schemas.scored_run import ScoredRun
+from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.stages.export_common import leave_out
 from distill.units.cutting import Unit
 from distill.units.exceptions import Exceptions, index_exceptions, read_exceptions
-from distill.units.guard import check_exports
+from distill.units.guard import Verdict, build_verdict, check_exports
 from distill.units.outputs import Outputs
-from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
-from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of
+from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of
+from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of, read_unit
 
 __all__ = [
     "Export", "Spreader", "bucket_jobs", "decode_exported", "decode_whole", "export_unit", "gather_bucket", "pool_bucket", "run_export",
@@ -33,7 +33,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class ScoredLine(msgspec.Struct, frozen=True, gc=False):
+class _ScoredLine(msgspec.Struct, frozen=True, gc=False):
     """The fields of a scored run that exports read."""
 
     evidence_id: str
@@ -43,7 +43,7 @@ class ScoredLine(msgspec.Struct, frozen=True, gc=False):
     reasons: list[str]
 
 
-class JudgedEvidence(msgspec.Struct, frozen=True, gc=False):
+class _JudgedEvidence(msgspec.Struct, frozen=True, gc=False):
     """The fields of an evidence record that are read where its verdict alone keeps it out."""
 
     id: str
@@ -55,7 +55,7 @@ class JudgedEvidence(msgspec.Struct, frozen=True, gc=False):
     corrected_response: str | None = None
 
 
-class ExportedEvidence(msgspec.Struct, frozen=True, gc=False):
+class _ExportedEvidence(msgspec.Struct, frozen=True, gc=False):
     """The fields of an evidence record that exports read."""
 
     id: str
@@ -75,9 +75,9 @@ class ExportedEvidence(msgspec.Struct, frozen=True, gc=False):
     reference: list[str] = []
 
 
-_SCORED: Callable[[bytes], Any] = msgspec.json.Decoder(ScoredLine).decode
-_JUDGED: Callable[[bytes], Any] = msgspec.json.Decoder(JudgedEvidence).decode
-_EXPORTED: Callable[[bytes], Any] = msgspec.json.Decoder(ExportedEvidence).decode
+_SCORED: Callable[[bytes], Any] = msgspec.json.Decoder(_ScoredLine).decode
+_JUDGED: Callable[[bytes], Any] = msgspec.json.Decoder(_JudgedEvidence).decode
+_EXPORTED: Callable[[bytes], Any] = msgspec.json.Decoder(_ExportedEvidence).decode
 decode_whole = row_decoder(EvidenceRecord)
 _WHOLE_SCORED = row_decoder(ScoredRun)
 
@@ -99,14 +99,14 @@ class Export(NamedTuple):
     """Puts a run among those of its group, or returns its fate; its evidence lines, its own first, are given too."""
     gather: Callable[[list[bytes], Any, PartWriter], Iterator[Outcome]]
     """Yields the fates of one group, from sorted lines with their keys."""
-    targets: tuple[tuple[str, str, int], ...]
-    """Target, section and length of its keys."""
+    targets: tuple[tuple[str, str], ...]
+    """Target and section of its rows."""
     quarantine: str | None
     """Where quarantined runs are written."""
     decode: Callable[[bytes], Any]
     """Decodes the evidence fields it reads."""
-    permit: Callable[[Run, Any], Iterator[tuple[str, bytes]]]
-    """Yields what the firewall is told of a run, by section: from its verdict, whatever the stage makes of it."""
+    permit: Callable[[Verdict, Any], Iterator[tuple[str, bytes]]]
+    """Yields what the firewall is told of a run, by section: from its scored row and the resolution, whatever the stage makes of it."""
 
 
 class Spreader:
@@ -126,10 +126,14 @@ class Spreader:
             self.count(leave_out(self.stage, one, *out, target=self.export.quarantine or ""))
         return out is not None
 
+    def permit(self, evidence: Any, scored: Any, rows: Sequence[ResolutionRow] = (), mates: Sequence[Any] = ()) -> None:
+        """Tell the firewall what a run may be used for."""
+        scope = self.scopes.get(evidence.source, evidence.source)
+        for section, line in self.export.permit(build_verdict(evidence, scored, rows, mates, scope), self.config):
+            self.part.keyed[section].append(line)
+
     def spread(self, one: Run, lines: list[bytes]) -> None:
         """Put a run among those of its group, or count its fate."""
-        for section, line in self.export.permit(one, self.config):
-            self.part.keyed[section].append(line)
         outcome = self.export.spread(one, lines, self.config, self.part)
         if outcome is not None:
             self.count(outcome)
@@ -163,6 +167,7 @@ def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit
                 record = _JUDGED(line) if row.category in hopeless else decode(line)
                 one = build_run(record, row, (), spreader.scopes)
                 if not spreader.judge(one):
+                    spreader.permit(record, row)
                     spreader.spread(one, [line])
             else:
                 _spread_exception(spreader, exceptions, line, verdict)
@@ -172,7 +177,7 @@ def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit
 def _read_pair(context: Context, partition: str, units: tuple[Unit, ...]) -> tuple[list[bytes], list[bytes]]:
     """Return the lines of a range of evidence and of its scored runs."""
     lines, verdicts = (
-        read_range(Range(f"{context.project}/{folder}/{partition}", unit.start, unit.end - unit.start)).split(b"\n")[:-1]
+        read_unit(f"{context.project}/{folder}/{partition}", unit, f"{folder}/{partition}").split(b"\n")[:-1]
         for folder, unit in zip((EVIDENCE, SCORED), units, strict=True)
     )
     if len(lines) != len(verdicts):
@@ -191,6 +196,7 @@ def _spread_exception(spreader: Spreader, exceptions: Exceptions, line: bytes, v
     if exceptions.is_joined(record.id) and one.excluded != "duplicate":
         spreader.part.keyed["pool"].append(record.id.encode() + b"=" + line + b"\t" + verdict)
     elif not spreader.judge(one):
+        spreader.permit(record, row, rows)
         spreader.spread(one, [line])
 
 
@@ -212,6 +218,9 @@ def pool_bucket(context: Context, payload: tuple[str, list[Range], str]) -> Part
             pool_run(one, others, spreader.scopes)
             if not spreader.judge(one):
                 mates = {mate.id: raw for mate, raw in zip(others, added, strict=True)}
+                scope = spreader.scopes.get(record.source, record.source)
+                same = [m for m in others if m.run_id == record.run_id and spreader.scopes.get(m.source, m.source) == scope]
+                spreader.permit(record, _WHOLE_SCORED(verdict), rows, same)
                 spreader.spread(one, [own, *(mates[mate.id] for mate in one.others)])
     return spreader.part.save(path, {"books": spreader.books.facts()})
 
@@ -259,8 +268,8 @@ def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | No
     export: Export = import_module(shop.stage.units or "").EXPORT
     parts = spread_corpus(shop)
     gathered = list(shop.parts(bucket_jobs("distill.units.exports:gather_bucket", parts, "groups")))
-    for target, section, skip in export.targets:
-        outputs.merge(target, gathered, section, skip=skip)
+    for target, section in export.targets:
+        outputs.merge(target, gathered, section)
     if export.quarantine is None:
         return None
     outputs.merge(export.quarantine, parts, "quarantine")

@@ -19,7 +19,7 @@ _ENCODE = msgspec.json.Encoder().encode
 run_units = run_export
 
 
-class Judged(msgspec.Struct, array_like=True, gc=False):
+class _Judged(msgspec.Struct, array_like=True, gc=False):
     """A run's verdict after the resolution, as it travels beside its evidence."""
 
     scope: str
@@ -32,14 +32,14 @@ class Judged(msgspec.Struct, array_like=True, gc=False):
     infrastructure: bool
 
 
-_VERDICT = msgspec.json.Decoder(Judged).decode
+_VERDICT = msgspec.json.Decoder(_Judged).decode
 
 
 def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:
     found = extract_playbooks.find_group(one, config)
     if isinstance(found, Outcome):
         return found
-    verdict = Judged(*found, one.category, one.reasons, one.score, one.attempts, one.corrected_response, one.infrastructure)
+    verdict = _Judged(*found, one.category, one.reasons, one.score, one.attempts, one.corrected_response, one.infrastructure)
     part.keyed["groups"].append(b"\t".join([(row_id("group", *found) + one.evidence.id).encode() + _ENCODE(verdict), *lines]))
     return None
 
@@ -63,7 +63,7 @@ def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outco
 
 
 EXPORT = Export(
-    frozenset(), lambda one, config: None, _spread, _gather, ((PLAYBOOKS, "playbooks", KEY),), None, decode_whole,
+    frozenset(), lambda one, config: None, _spread, _gather, ((PLAYBOOKS, "playbooks"),), None, decode_whole,
     lambda one, config: iter(()),
 )  # fmt: skip
 """What is particular to playbooks."""

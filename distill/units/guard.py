@@ -5,26 +5,29 @@ verdict after the resolution gives. Where anything is found, the reference in `d
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from typing import Any
+from itertools import chain, groupby
+from typing import Any, NamedTuple
 
 import msgspec
 
 from distill.books import Books
 from distill.config import Config
-from distill.conversation import normalise, user_text
+from distill.conversation import build_turns, normalise, user_text
 from distill.errors import IntegrityError
 from distill.firewall import CHECKS, ROW_TYPES, split_places
 from distill.hashing import hash_bytes, row_id
 from distill.jsonl import decode_document, row_decoder
-from distill.runs import Run, admits
+from distill.runs import EXCLUDED
 from distill.schemas.export_rows import PreferenceRow, RagRow
-from distill.stages.export_common import run_turns
+from distill.schemas.scored_run import ResolutionRow
 from distill.units.cutting import Unit
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, load_part, read_lines_of, read_range
 from distill.units.workshop import Context, Job, Workshop
 
-__all__ = ["check_exports", "check_range", "document_permits", "embed_bucket", "join_bucket", "permits"]
+__all__ = [
+    "Verdict", "build_verdict", "check_exports", "check_range", "document_permits", "embed_bucket", "join_bucket", "pairs_bucket",
+    "permits",
+]  # fmt: skip
 
 _ALONE = ("empty_answer", "broken_turns", "self_pair", "unsafe_source")
 _SHORT = 20
@@ -38,23 +41,51 @@ def key_of(place: str) -> bytes:
     return place[-64 : KEY - 64].encode()
 
 
-def permits(one: Run, config: Config) -> Iterator[tuple[str, bytes]]:
-    """Yield what a run may be used for in training: by its verdict after the resolution, whatever a stage makes of it."""
-    if one.excluded is not None:
-        return
-    good = admits(one, config.sft.include)
-    bad = one.category == "rejected" and one.reasons[0] != "errors_unjudged" and not one.infrastructure
-    if good or bad:
+class Verdict(NamedTuple):
+    """What the corpus says of a run, taken from its scored row and the resolution themselves."""
+
+    evidence: Any
+    """Its evidence."""
+    scope: str
+    """What its run id is unique in."""
+    category: str
+    """After the resolution."""
+    reason: str
+    """After the resolution."""
+    gone: bool
+    """Whether the resolution keeps it out."""
+    broken: bool
+    """Whether the infrastructure failed in any of its rows."""
+
+
+def build_verdict(evidence: Any, scored: Any, rows: Sequence[ResolutionRow], mates: Sequence[Any], scope: str) -> Verdict:
+    """Return the verdict on a run; `mates` are the other rows of the same run."""
+    category, reason = scored.category, scored.reasons[0]
+    for row in rows:
+        if row.category is not None:
+            category, reason = row.category, row.reasons[0]
+    gone = any(row.kind in EXCLUDED for row in rows)
+    broken = any(signal.kind == "infrastructure" for one in (evidence, *mates) for signal in one.signals)
+    return Verdict(evidence, scope, category, reason, gone, broken)
+
+
+def permits(one: Verdict, config: Config) -> Iterator[tuple[str, bytes]]:
+    """Yield what a run may be used for in training, whatever a stage makes of it."""
+    include = config.sft.include
+    good = one.category == "accepted" and "accepted" in include
+    good = good or (one.category == "partially_accepted" and one.reason in include)
+    bad = one.category == "rejected" and one.reason != "errors_unjudged" and not one.broken
+    if not one.gone and (good or bad):
         yield "permits", permit_line(one, "imitate" if good else "avoid")
 
 
-def permit_line(one: Run, use: str) -> bytes:
+def permit_line(one: Verdict, use: str) -> bytes:
     """Return the line that permits a use of a run."""
     place = str(one.evidence.provenance)
     return key_of(place) + _PERMIT + _ENCODE([place, one.evidence.id, one.evidence.run_id, use])
 
 
-def document_permits(one: Run, config: Config) -> Iterator[tuple[str, bytes]]:
+def document_permits(one: Verdict, config: Config) -> Iterator[tuple[str, bytes]]:
     """Yield that a run may be a document, with what may be embedded of it; or that its answer must not be."""
     evidence = one.evidence
     group = evidence.task_id or ""
@@ -62,9 +93,10 @@ def document_permits(one: Run, config: Config) -> Iterator[tuple[str, bytes]]:
         text = normalise(evidence.response or "")
         if len(text) >= _SHORT:
             yield "answers", group_key(f"{one.scope}:{group}" if one.scope else group) + _PERMIT + _ENCODE(text)
-    if one.excluded is None and one.category in {"accepted", "partially_accepted"}:
+    if not one.gone and one.category in {"accepted", "partially_accepted"}:
         asked = normalise(user_text(evidence))
-        for answer in {evidence.response, evidence.corrected_response, *(turn.content for turn in run_turns(one)[-1:])}:
+        turns = build_turns(evidence)
+        for answer in {evidence.response, evidence.corrected_response, *(turn.content for turn in turns[-1:])}:
             if answer and answer.strip():
                 yield "permits", permit_line(one, _embedded(f"{asked} {normalise(answer)}"))
 
@@ -80,7 +112,6 @@ def _embedded(text: str) -> str:
 
 def _claims(path: str, number: int, row: Any) -> Iterator[bytes]:
     """Yield what a row claims of the runs it names."""
-    claims: list[tuple[str, str | None, str, str]]
     if isinstance(row, RagRow):
         if row.kind != "run":
             return
@@ -89,13 +120,13 @@ def _claims(path: str, number: int, row: Any) -> Iterator[bytes]:
     elif isinstance(row, PreferenceRow):
         places = split_places(row.provenance)
         sides = ((row.chosen_run_id, "imitate"), (row.rejected_run_id, "avoid"))
-        claims = [(place, None, run_id, use) for place, (run_id, use) in zip(places, sides, strict=False)]
+        claims = [(place, row.id, run_id, use) for place, (run_id, use) in zip(places, sides, strict=False)]
         if len(places) != 2:
-            claims = [("0" * 64, None, "", "imitate")]
+            claims = [("0" * 64, row.id, "", "imitate")]
     else:
         claims = [(row.provenance, row.id[:KEY], row.source_run_id, "imitate")]
     for claim in claims:
-        yield key_of(claim[0]) + _CLAIM + _ENCODE([*claim, f"{path}:{number}"])
+        yield key_of(claim[0]) + _CLAIM + _ENCODE([*claim, f"{path}:{number}", isinstance(row, PreferenceRow)])
 
 
 def check_range(context: Context, payload: tuple[str, str, str, Unit, bool]) -> Part:
@@ -134,21 +165,33 @@ def _check_rows(part_path: str, path: str, data: bytes, lines: int) -> Part:
 
 
 def join_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
-    """Hold the claims of a bucket against its permits."""
+    """Hold the claims of a bucket against its permits; the sides of a pair go on to meet by its id."""
     path, ranges = payload
     found: list[str] = []
+    part = PartWriter()
     for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
         lines = list(group)
         permits = {tuple(_DECODE(line[KEY + 1 :])) for line in lines if line[KEY : KEY + 1] == _PERMIT}
         for line in lines:
             if line[KEY : KEY + 1] == _PERMIT:
                 break  # claims are sorted before permits
-            place, identity, run_id, use, where = _DECODE(line[KEY + 1 :])
-            if not any(
-                permit[0] == place and identity in {None, permit[1]} and (permit[2] or "") == run_id and permit[3] == use
-                for permit in permits
-            ):
+            place, identity, run_id, use, where, pair = _DECODE(line[KEY + 1 :])
+            permit = next((one for one in permits if one[0] == place and (one[2] or "") == run_id and one[3] == use), None)
+            if permit is None or (not pair and permit[1] != identity):
                 found.append(f"{where}: run {run_id!r} at {place} may not be used so")
+            elif pair:
+                part.keyed["sides"].append(identity.encode() + _ENCODE([use, permit[1], where]))
+    return part.save(path, {"books": Books(by_file=False).facts(), "found": found})
+
+
+def pairs_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
+    """Check that the id of every pair is that of its two runs."""
+    path, ranges = payload
+    found: list[str] = []
+    for key, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+        sides = {use: (identity, where) for use, identity, where in (_DECODE(line[KEY:]) for line in group)}
+        if len(sides) != 2 or row_id(sides["imitate"][0], sides["avoid"][0]).encode() != key:
+            found += [f"{where}: the id is not that of the two runs of the pair" for _, where in list(sides.values())[:1]]
     return PartWriter().save(path, {"books": Books(by_file=False).facts(), "found": found})
 
 
@@ -187,13 +230,14 @@ def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[s
             last = part.facts["last"] or last
             read.append(part)
 
-    def joined(function: str, *names: str) -> Iterator[Job]:
-        for number, ranges in enumerate(bucket_ranges([*parts, *read], *names)):
+    def joined(function: str, parts: list[Part], *names: str) -> Iterator[Job]:
+        for number, ranges in enumerate(bucket_ranges(parts, *names)):
             digests = (f"{number}", *(f"{one.path} {one.offset} {one.length}" for one in ranges))
             yield Job(f"distill.units.guard:{function}", ([tuple(one) for one in ranges],), digests, names[0])
 
-    for part in shop.parts(joined("join_bucket", "claims", "permits")):
-        found += part.facts["found"]
-    for part in shop.parts(joined("embed_bucket", "documents", "answers")):
+    held = list(shop.parts(joined("join_bucket", [*parts, *read], "claims", "permits")))
+    paired = shop.parts(joined("pairs_bucket", held, "sides"))
+    embedded = shop.parts(joined("embed_bucket", [*parts, *read], "documents", "answers"))
+    for part in chain(held, paired, embedded):
         found += part.facts["found"]
     return found

@@ -17,7 +17,7 @@ from distill.schemas.export_rows import RagRow
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
 from distill.units.cutting import Unit
-from distill.units.parts import KEY, Part, Range, Section, bucket_ranges, read_lines_of, read_range
+from distill.units.parts import EMPTY, KEY, Part, Range, Section, bucket_ranges, read_lines_of, read_range
 from distill.units.workshop import Context, Cut, Piece, Workshop
 
 __all__ = ["Outputs", "merge_bucket"]
@@ -58,8 +58,8 @@ class Outputs:
         units: list[Unit] = []
         start = lines = 0
         for part, name in sections:
-            section = part.sections.get(name) or Section(0, 0, 0, "", b"")
-            units.append(Unit(start, start + section.length, lines, section.digest if section.length else ""))
+            section = part.sections.get(name) or Section(0, 0, 0, EMPTY, b"")
+            units.append(Unit(start, start + section.length, lines, section.digest))
             start, lines = start + section.length, lines + section.records
         known = self._shop.work.known_hashes(path) if all(part.path in self._shop.carried for part, _ in sections) else None
         cut = self._shop.known_cut(known[0]) if known is not None else None
@@ -95,22 +95,22 @@ class Outputs:
             self.append(paths[present], sections)
         return done
 
-    def merge(self, path: str, parts: Sequence[Part], name: str, *, skip: int = KEY, order: str | None = None) -> None:
-        """Add the lines of a keyed section of all parts in the order of their keys, `skip` bytes of key cut off.
+    def merge(self, path: str, parts: Sequence[Part], name: str, *, order: str | None = None) -> None:
+        """Add the lines of a keyed section of all parts in the order of their keys, which end where the row's brace opens.
 
         `order` names a function that orders lines of one key.
         """
         file = self.file(path)
-        for place, records, digest in self._shop.engine.map(self._buckets(parts, name, (skip, order))):
+        for place, records, digest in self._shop.engine.map(self._buckets(parts, name, order)):
             data = Path(place).read_bytes()
             Path(place).unlink()
             self.cuts[path].append(Unit(file.hasher.bytes, file.hasher.bytes + len(data), file.records, digest))
             file.write_block(data, records)
 
-    def _buckets(self, parts: Sequence[Part], name: str, how: tuple[int, str | None]) -> Iterator[Task]:
+    def _buckets(self, parts: Sequence[Part], name: str, order: str | None) -> Iterator[Task]:
         for number, ranges in enumerate(bucket_ranges(parts, name)):
             place = str(self._shop.folder / f"merged-{name}-{number}")
-            yield Task("distill.units.outputs:merge_bucket", (place, [tuple(one) for one in ranges], *how), f"bucket {number} of {name}")
+            yield Task("distill.units.outputs:merge_bucket", (place, [tuple(one) for one in ranges], order), f"bucket {number} of {name}")
 
     def close(self) -> list[FileState]:
         """Write what was waiting and return the state of every target; one that got nothing is empty."""
@@ -151,7 +151,7 @@ class Outputs:
         """Put every target in its place, and remember the cuts of those that units were appended to."""
         for path, file in self.files.items():
             file.publish()
-            if path in self.cuts:
+            if self.cuts.get(path):
                 hasher = file.hasher
                 self._shop.save_cut(Cut(hasher.blake3, hasher.sha256, hasher.bytes, self.cuts[path]))
 
@@ -161,14 +161,18 @@ class Outputs:
             file.discard()
 
 
-def merge_bucket(context: Context, payload: tuple[str, list[Range], int, str | None]) -> tuple[str, int, str]:
+def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None]) -> tuple[str, int, str]:
     """Write the lines of one bucket in the order of their keys; return where, how many, and their blake3."""
-    place, ranges, skip, order = payload
+    place, ranges, order = payload
     lines = read_lines_of(Range(*one) for one in ranges)
     if order is not None:
         module, name = order.split(":")
         rank: Callable[[bytes], Any] = getattr(import_module(module), name)
-        lines = [line for _, group in groupby(lines, lambda line: line[:KEY]) for line in sorted(group, key=lambda line: rank(line[skip:]))]
-    data = b"".join([line[skip:] + b"\n" for line in lines])
+        lines = [
+            line
+            for _, group in groupby(lines, lambda line: line[:KEY])
+            for line in sorted(group, key=lambda line: rank(line[line.index(b"{") :]))
+        ]
+    data = b"".join([line[line.index(b"{") :] + b"\n" for line in lines])
     Path(place).write_bytes(data)
     return place, len(lines), hash_bytes(data)

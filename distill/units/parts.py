@@ -18,14 +18,17 @@ import msgspec
 from distill.hashing import hash_bytes
 from distill.plan import TEMPORARY
 
-__all__ = ["KEY", "ORDERED", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of", "read_range"]
+__all__ = ["EMPTY", "KEY", "ORDERED", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of", "read_range"]
 
 KEY = 32
 ORDERED = "="
 """Between the name of a part and the name of a section that lies in a file of its own."""
 _SLOTS = 1024
 _BUCKET = 4 << 20
-_TAIL = 8
+_TAIL = 72
+"""The length of the footer in 8 bytes and its blake3 in hex."""
+EMPTY = hash_bytes(b"")
+"""The digest of a range without bytes."""
 _FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
 
 
@@ -78,7 +81,6 @@ class PartWriter:
 
     def save(self, path: str, facts: Any) -> Part:
         """Write the part by one rename."""
-        temporary = f"{path}{TEMPORARY}{os.getpid()}"
         sections: dict[str, Section] = {}
         place = 0
         body: list[bytes] = []
@@ -86,7 +88,7 @@ class PartWriter:
             data = b"".join(lines)
             sections[name] = Section(0, len(data), len(lines), hash_bytes(data), b"")
             if data:
-                Path(f"{path}{ORDERED}{name}").write_bytes(data)
+                _write_whole(f"{path}{ORDERED}{name}", [data])
         for name, lines in sorted(self.keyed.items()):
             if not lines:
                 continue
@@ -96,12 +98,21 @@ class PartWriter:
             place += len(body[-1])
         part = Part(path, sections, facts)
         footer = msgspec.msgpack.encode(part)
-        with Path(temporary).open("wb") as file:
-            file.writelines(body)
-            file.write(footer)
-            file.write(len(footer).to_bytes(_TAIL, "little"))
-        os.replace(temporary, path)  # noqa: PTH105 -- hot
+        tail = len(footer).to_bytes(8, "little") + hash_bytes(footer).encode()
+        _write_whole(path, [*body, footer, tail])
         return part
+
+
+def _write_whole(path: str, blocks: list[bytes]) -> None:
+    """Write a file by one rename; what fails names the path and leaves nothing."""
+    temporary = f"{path}{TEMPORARY}{os.getpid()}"
+    try:
+        with open(temporary, "wb") as file:  # noqa: PTH123 -- once a unit
+            file.writelines(blocks)
+        os.replace(temporary, path)  # noqa: PTH105 -- likewise
+    except OSError as err:
+        Path(temporary).unlink(missing_ok=True)
+        raise OSError(err.errno, err.strerror, path) from err
 
 
 def _slots_of(lines: list[bytes]) -> bytes:
@@ -127,16 +138,20 @@ def load_part(path: str, *, keep: Callable[[Section], bool] = lambda section: Fa
         with Path(path).open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - _TAIL))
-            size = int.from_bytes(file.read(_TAIL), "little")
+            tail = file.read(_TAIL)
+            size = int.from_bytes(tail[:8], "little")
             if end < size + _TAIL:
                 return None
             file.seek(end - _TAIL - size)
-            part = msgspec.msgpack.decode(file.read(size), type=Part)
+            footer = file.read(size)
+        if hash_bytes(footer).encode() != tail[8:]:
+            return None
+        part = msgspec.msgpack.decode(footer, type=Part)
         whole = part.path == path and all(
             hash_bytes(read_range(Range(path, one.offset, one.length))) == one.digest if one.slots else not one.length or keep(one)
             for one in part.sections.values()
         )
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None
     return part if whole else None
 

@@ -20,8 +20,8 @@ from distill.stages.resolution import Entry, build_entry, find_conflicts, resolv
 from distill.stages.score import OUTCOMES, score_record
 from distill.units.cutting import Unit
 from distill.units.outputs import Outputs
-from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
-from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of
+from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of
+from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of, read_unit
 
 __all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_units", "score_unit"]
 
@@ -30,7 +30,7 @@ _ENCODE = msgspec.json.Encoder().encode
 _ENTRY = msgspec.json.Decoder(Entry).decode
 
 
-class ScoredEvidence(msgspec.Struct, frozen=True, gc=False):
+class _ScoredEvidence(msgspec.Struct, frozen=True, gc=False):
     """The fields of an evidence record that scoring reads; the others are not decoded."""
 
     id: str
@@ -49,7 +49,7 @@ class ScoredEvidence(msgspec.Struct, frozen=True, gc=False):
     errors: list[str] = []
 
 
-_EVIDENCE = msgspec.json.Decoder(ScoredEvidence).decode
+_EVIDENCE = msgspec.json.Decoder(_ScoredEvidence).decode
 _WHOLE = row_decoder(EvidenceRecord)
 
 
@@ -85,7 +85,7 @@ def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit,
         partition = context.plan.logs[number].partition
         scored_lines = part.ordered[f"scored:{i}"]
         fates: Counter[tuple[Category, str]] = Counter()
-        data = read_range(Range(f"{context.project}/{EVIDENCE}/{partition}", unit.start, unit.end - unit.start))
+        data = read_unit(f"{context.project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}")
         for line_number, line in enumerate(data.split(b"\n")[:-1], unit.lines):
             record = _decode(line)
             scored = score_record(record, judge_confidence=config.judge_confidence)

@@ -13,14 +13,17 @@ from distill.config import Config
 from distill.engine import Engine, Task, make_engine
 from distill.errors import InputError, IntegrityError
 from distill.files import HashedFile
-from distill.hashing import FileHasher, hash_file, row_id
+from distill.hashing import FileHasher, hash_bytes, hash_file, row_id
 from distill.plan import TEMPORARY, FileRef, Plan
 from distill.schemas.stage_receipt import FileState
 from distill.stages import Stage
 from distill.units.cutting import UNIT_BYTES, Unit, cut_file
 from distill.units.parts import ORDERED, Part, Range, Section, load_part, read_range
 
-__all__ = ["PACKED", "PARTS", "Context", "Cut", "Job", "Piece", "Workshop", "batch_pieces", "bytes_of", "digest_of", "later", "place_of"]
+__all__ = [
+    "PACKED", "PARTS", "Context", "Cut", "Job", "Piece", "Workshop", "batch_pieces", "bytes_of", "digest_of", "later", "place_of",
+    "read_unit",
+]  # fmt: skip
 
 PARTS = ".distill/parts"
 PACKED = (".gz", ".zst")
@@ -173,15 +176,17 @@ class Workshop:
     def known_cut(self, digest: str) -> Cut | None:
         """Return how a file of that blake3 is cut, where it was cut before."""
         try:
-            cut = msgspec.msgpack.decode((self._cuts / digest).read_bytes(), type=Cut)
-        except (OSError, msgspec.DecodeError):
+            data = (self._cuts / digest).read_bytes()
+            cut = msgspec.msgpack.decode(data[64:], type=Cut)
+        except (OSError, ValueError, msgspec.MsgspecError):
             return None
-        return cut if cut.blake3 == digest else None
+        return cut if data[:64] == hash_bytes(data[64:]).encode() and cut.blake3 == digest and cut.units else None
 
     def save_cut(self, cut: Cut) -> None:
         """Remember how a file is cut."""
         temporary = self._cuts / f"{cut.blake3}{TEMPORARY}{os.getpid()}"
-        temporary.write_bytes(msgspec.msgpack.encode(cut))
+        data = msgspec.msgpack.encode(cut)
+        temporary.write_bytes(hash_bytes(data).encode() + data)
         temporary.replace(self._cuts / cut.blake3)
 
     def pair(self, left: FileRef, right: FileRef) -> Iterator[tuple[Unit, Unit]]:
@@ -232,7 +237,7 @@ class Workshop:
                 continue
             known = self.work.inputs[ref.recorded]
             self.work.unchanged.pop(ref.path, None)
-            if after.st_size < known.bytes or hash_file(path, length=known.bytes).blake3 != known.blake3:
+            if after.st_ino != before.st_ino or after.st_size < known.bytes or hash_file(path, length=known.bytes).blake3 != known.blake3:
                 raise InputError(f"{ref.recorded}: changed while it was read; run doit again when nobody writes to it")
             if after.st_size > known.bytes and ref.recorded not in self.work.grown:
                 self.work.grown.append(ref.recorded)
@@ -285,6 +290,11 @@ class Workshop:
         self.books.merge(part.facts["books"])
         return part
 
+    def drop(self) -> None:
+        """Take every part of the stage away."""
+        for path in self.folder.iterdir():
+            path.unlink(missing_ok=True)
+
     def close(self, *, good: bool) -> None:
         """Let the engine go; after a good run, parts that were not used go too."""
         self.engine.close()
@@ -303,12 +313,12 @@ def _cut_at(path: Path, bounds: list[int]) -> Iterator[Unit]:
     digest, left = FileHasher(sha256=False), list(reversed(bounds))
     with path.open("rb") as file:
         for line in file:
-            if left and lines == left[-1]:
+            while left and lines == left[-1]:
                 yield Unit(start, place, before, digest.blake3)
                 start, before, digest = place, left.pop(), FileHasher(sha256=False)
             digest.update(line)
             place, lines = place + len(line), lines + 1
-    if left and lines == left[-1]:
+    while left and lines == left[-1]:
         yield Unit(start, place, before, digest.blake3)
         start, before, digest = place, left.pop(), FileHasher(sha256=False)
     if not left:
@@ -341,6 +351,18 @@ def place_of(refs: Sequence[FileRef], batch: Sequence[Piece]) -> str:
 def bytes_of(batch: Sequence[Piece]) -> int:
     """Return the bytes a part is made of."""
     return sum(unit.end - unit.start for piece in batch for unit in piece.units)
+
+
+def read_unit(path: str, unit: Unit, recorded: str) -> bytes:
+    """Return the bytes of a unit.
+
+    Raises:
+        InputError: they are not those that were cut.
+    """
+    data = read_range(Range(path, unit.start, unit.end - unit.start))
+    if hash_bytes(data) != unit.digest:
+        raise InputError(f"{recorded}: changed while it was read; run doit again when nobody writes to it")
+    return data
 
 
 def later(items: list[Any]) -> Iterator[Any]:
