@@ -59,7 +59,7 @@ def part_files(project: Project, stage: str) -> list[Path]:
 def is_unit(path: Path) -> bool:
     """Tell whether a part is that of a unit of an input, not of a bucket of keys."""
     data = path.read_bytes()
-    part = msgspec.msgpack.decode(data[-8 - int.from_bytes(data[-8:], "little") : -8], type=Part)
+    part = msgspec.msgpack.decode(data[-72 - int.from_bytes(data[-72:-64], "little") : -72], type=Part)
     return bool({"records", "met"} & set(part.facts))
 
 

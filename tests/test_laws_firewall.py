@@ -31,14 +31,10 @@ def planted(one):
         one.category = verdict
 """
 SELF_PAIR = """
-def planted(row):
-    return honest(msgspec.structs.replace(row, rejected_run_id=row.chosen_run_id) if hasattr(row, 'chosen_run_id') else row)
+def planted(pair):
+    return honest(pair._replace(rejected=msgspec.structs.replace(pair.rejected, run_id=pair.chosen.run_id)))
 """
-EQUAL_TEXT = SELF_PAIR.replace("rejected_run_id=row.chosen_run_id", "rejected=row.chosen")
-DEAF = """
-def planted(*given):
-    return msgspec.structs.replace(honest(*given), category='accepted', reasons=['tests_passed'])
-"""
+EQUAL_TEXT = SELF_PAIR.replace("run_id=pair.chosen.run_id", "turns=pair.chosen.turns")
 INDEX_LEAK = """
 def planted(rows):
     for number, one in enumerate(honest(rows)):
@@ -48,28 +44,23 @@ def planted(rows):
         yield msgspec.structs.replace(one, rows=(row,))
 """
 OTHER_ID = """
-def planted(row):
-    return honest(msgspec.structs.replace(row, id=row.id[:-4] + 'fade') if hasattr(row, 'chosen_run_id') else row)
+def planted(pair):
+    line = honest(pair)
+    return line.replace(line[:32], line[:28] + b'fade')
 """
 SWAPPED = """
-def planted(row):
-    if hasattr(row, 'chosen_run_id'):
-        places = '; '.join(reversed(row.provenance.split('; ')))
-        row = msgspec.structs.replace(
-            row, chosen=row.rejected, rejected=row.chosen, chosen_run_id=row.rejected_run_id, rejected_run_id=row.chosen_run_id, provenance=places
-        )
-    return honest(row)
+def planted(pair):
+    return honest(pair._replace(chosen=pair.rejected, rejected=pair.chosen))
 """
 LEAKS = {
     "a rejected run": ("export-sft", "units.export_sft:EXPORT", SFT_LEAK, SFT, "forbidden_category"),
     "an unreviewed run": ("export-sft", "units.export_sft:EXPORT", UNREVIEWED, COMPLETIONS, "forbidden_category"),
-    "a verdict not heeded": ("export-sft", "units.exports:build_run", DEAF, SFT, "forbidden_category"),
     "a rejected text": ("export-rag", "units.export_rag:playbook_outcome", RAG_LEAK, RAG, "rejected_text"),
     "a document of a rejected run": ("export-rag", "units.export_rag:run_outcome", RAG_RUN, RAG, "unsafe_document"),
-    "a self-pair": ("export-preference", "units.export_preference:encode_trusted", SELF_PAIR, PAIRS, "self_pair"),
-    "equal texts": ("export-preference", "units.export_preference:encode_trusted", EQUAL_TEXT, PAIRS, "self_pair"),
-    "a swapped pair": ("export-preference", "units.export_preference:encode_trusted", SWAPPED, PAIRS, "forbidden_pair"),
-    "a pair under another id": ("export-preference", "units.export_preference:encode_trusted", OTHER_ID, PAIRS, "forbidden_pair"),
+    "a self-pair": ("export-preference", "units.export_preference:render_pair", SELF_PAIR, PAIRS, "self_pair"),
+    "equal texts": ("export-preference", "units.export_preference:render_pair", EQUAL_TEXT, PAIRS, "self_pair"),
+    "a swapped pair": ("export-preference", "units.export_preference:render_pair", SWAPPED, PAIRS, "forbidden_pair"),
+    "a pair under another id": ("export-preference", "units.export_preference:render_pair", OTHER_ID, PAIRS, "forbidden_pair"),
     "an altered row": ("index", "index", INDEX_LEAK, INDEX, "unknown_row"),
 }
 """Stage, place of the plant, plant, export that leaks, check that finds it."""

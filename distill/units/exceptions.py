@@ -6,6 +6,7 @@ leads from an id to its rows.
 
 import mmap
 import os
+import threading
 from array import array
 from bisect import bisect_left
 from pathlib import Path
@@ -59,7 +60,7 @@ def index_exceptions(project: Path, digest: str) -> None:
                 one = bytes.fromhex(name)
                 joined[one[0]] += one
     stands = b"".join(b"".join(sorted({bytes(some[i : i + _ID]) for i in range(0, len(some), _ID)})) for some in joined)
-    temporary = target.with_name(f"{digest}{TEMPORARY}{os.getpid()}")
+    temporary = target.with_name(f"{digest}{TEMPORARY}{os.getpid()}-{threading.get_ident()}")
     with temporary.open("wb") as file:
         file.write(array("Q", [len(offsets), len(stands) // _ID]).tobytes())
         for block in (_slots(ids), _slots(stands), offsets.tobytes(), ids, stands):

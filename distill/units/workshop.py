@@ -1,6 +1,7 @@
 """One stage at work: its units, its parts, what can be taken over from the last run, and the engine that makes the rest."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -125,7 +126,9 @@ class Workshop:
             path.unlink(missing_ok=True)
         context = Context(str(work.project), work.plan, work.config, stage.name, stage.units or "", {})
         size = sum(_size(work.project / ref.path) for ref in stage.inputs(work.plan))
-        name = work.config.engine or ("processes" if size > _WORTH * UNIT_BYTES else "inline")  # a small stage ends before a worker starts
+        alone = threading.current_thread() is threading.main_thread()  # a fork beside other threads may hold their locks for ever
+        worth = size > _WORTH * UNIT_BYTES  # a small stage ends before a worker starts
+        name = "inline" if not alone else work.config.engine or ("processes" if worth else "inline")
         self.engine: Engine = make_engine(name, work.config.workers, context)
         self.books = Books(by_file=stage.by_file)
         self._used: set[str] = set()
@@ -183,8 +186,10 @@ class Workshop:
         return cut if data[:64] == hash_bytes(data[64:]).encode() and cut.blake3 == digest and cut.units else None
 
     def save_cut(self, cut: Cut) -> None:
-        """Remember how a file is cut."""
-        temporary = self._cuts / f"{cut.blake3}{TEMPORARY}{os.getpid()}"
+        """Remember how a file is cut; one that holds nothing is one unit, however many made it."""
+        if not cut.bytes:
+            return
+        temporary = self._cuts / f"{cut.blake3}{TEMPORARY}{os.getpid()}-{threading.get_ident()}"
         data = msgspec.msgpack.encode(cut)
         temporary.write_bytes(hash_bytes(data).encode() + data)
         temporary.replace(self._cuts / cut.blake3)
