@@ -2,8 +2,9 @@
 
 What a log line *means* is in `distill.formats`. Laws:
 1. A line is decoded in exactly one way or refused with a reason of SPEC 9; nothing is guessed.
-2. What is written was converted to plain values and back first, so a struct that breaks its schema is never
-   written.
+2. Documents and rows are read back with their types before they are written, by `validate` and `encode_row`. Not so `encode_line`
+   and `encode_trusted`: what goes through them was typed field by field when it was read, or is read back from disk before it is
+   published.
 """
 
 import re

@@ -6,12 +6,14 @@ Six moments are tried by default, twenty of each kind with DISTILL_SLOW=1 in the
 import os
 import random
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.harness import STAGE_NAMES, Project, many_outcomes
+from tests.harness import STAGE_NAMES, Project, many_outcomes, sample_project
 
 KILLS = 20 if os.environ.get("DISTILL_SLOW") == "1" else 3
 MOMENTS = [(words, number) for words in ((), ("-n", "2")) for number in range(KILLS)]
@@ -88,3 +90,23 @@ def test_a_build_killed_again_and_again_ends_all_the_same(undisturbed: tuple[Pro
     assert project.temporaries() == []
     assert {line["kind"] for line in project.ledger} == {"run"}
     assert project.doit().executed == []
+
+
+def test_what_a_killed_build_was_writing_is_swept_wherever_it_lies(tmp_path: Path) -> None:
+    """SPEC 7, law 9: temporary files are taken away from every folder the build writes to, its own store among them."""
+    project = sample_project(tmp_path / "project")
+    assert project.doit().code == 0
+    folders = [
+        path for name in ("data", "exports", "reports", ".distill/parts") for path in (project.folder / name).rglob("*") if path.is_dir()
+    ]
+    for folder in folders:
+        (folder / f"{'a' * 64}.distill-tmp1-2").write_bytes(b"half")
+        (folder / ".b.jsonl.distill-tmp1").write_bytes(b"half")
+    with closing(sqlite3.connect(project.folder / ".distill/store.sqlite")) as base, base:
+        base.execute("INSERT OR REPLACE INTO meta VALUES ('running', '\"killed\"')")
+
+    result = project.doit()
+
+    assert (result.code, result.executed) == (0, [])
+    assert {path.name for path in folders} >= {"cuts", "exceptions", "collect", "sft"}
+    assert project.temporaries() == []

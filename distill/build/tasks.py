@@ -140,8 +140,8 @@ def _sweep(project: Project) -> None:
     """Take away temporary files where the last run did not come to its end."""
     if project.store.meta("running") is None:
         return
-    for name in ("data", "exports", "reports"):
-        for path in (project.folder / name).rglob(f".*{TEMPORARY}*"):
+    for name in ("data", "exports", "reports", ".distill/parts"):
+        for path in (project.folder / name).rglob(f"*{TEMPORARY}*"):
             if path.is_dir():
                 shutil.rmtree(path)
             else:

@@ -10,8 +10,9 @@ from distill.hashing import row_id
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PREFERENCE, QUARANTINE, export_preference
-from distill.units.exports import Export, decode_exported, run_export
+from distill.units.exports import Export, run_export
 from distill.units.guard import permits
+from distill.units.lean import decode_lean
 from distill.units.parts import KEY, PartWriter
 
 __all__ = ["EXPORT", "render_pair", "run_units"]
@@ -61,6 +62,6 @@ def _message(turn: Turn) -> bytes:
 
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
-    ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_exported, permits,
+    ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits,
 )  # fmt: skip
 """What is particular to preference pairs."""

@@ -13,8 +13,9 @@ from distill.schemas.export_rows import Playbook
 from distill.stages import PLAYBOOKS, QUARANTINE, RAG
 from distill.stages.export_rag import playbook_outcome, run_outcome
 from distill.units.cutting import Unit
-from distill.units.exports import Export, decode_whole, spread_corpus
+from distill.units.exports import Export, spread_corpus
 from distill.units.guard import check_exports, document_permits
+from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
 from distill.units.parts import Part, PartWriter, Range, read_range
 from distill.units.workshop import Context, Job, Piece, Workshop, place_of, read_unit

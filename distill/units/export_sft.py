@@ -8,8 +8,9 @@ import msgspec
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
-from distill.units.exports import Export, decode_exported, run_export
+from distill.units.exports import Export, run_export
 from distill.units.guard import permits
+from distill.units.lean import decode_lean
 from distill.units.parts import KEY, PartWriter
 
 __all__ = ["EXPORT", "render_rows", "run_units"]
@@ -62,6 +63,6 @@ def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes
 
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
-    ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_exported, permits,
+    ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_lean, permits,
 )  # fmt: skip
 """What is particular to SFT."""

@@ -17,18 +17,19 @@ from distill.jsonl import encode_trusted, row_decoder
 from distill.outcome import Kind, Outcome, Row
 from distill.plan import EVIDENCE, RESOLUTION, SCORED, FileRef
 from distill.runs import Run, build_run, pool_run
-from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
+from distill.schemas.evidence import Provenance, Signal
 from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.stages.export_common import leave_out
 from distill.units.cutting import Unit
 from distill.units.exceptions import Exceptions, index_exceptions, read_exceptions
 from distill.units.guard import Verdict, build_verdict, check_exports
+from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of
 from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of, read_unit
 
 __all__ = [
-    "Export", "Spreader", "bucket_jobs", "decode_exported", "decode_whole", "export_unit", "gather_bucket", "pool_bucket", "run_export",
+    "Export", "Spreader", "bucket_jobs", "export_unit", "gather_bucket", "pool_bucket", "run_export",
     "spread_corpus",
 ]  # fmt: skip
 
@@ -55,37 +56,9 @@ class _JudgedEvidence(msgspec.Struct, frozen=True, gc=False):
     corrected_response: str | None = None
 
 
-class _ExportedEvidence(msgspec.Struct, frozen=True, gc=False):
-    """The fields of an evidence record that exports read."""
-
-    id: str
-    source: str
-    provenance: Provenance
-    run_id: str | None = None
-    task_id: str | None = None
-    created_at: str | None = None
-    model: str | None = None
-    instruction: str | None = None
-    context: str | None = None
-    messages: Any = None
-    response: str | None = None
-    corrected_response: str | None = None
-    signals: list[Signal] = []
-    attempts: int | None = None
-    reference: list[str] = []
-
-
 _SCORED: Callable[[bytes], Any] = msgspec.json.Decoder(_ScoredLine).decode
 _JUDGED: Callable[[bytes], Any] = msgspec.json.Decoder(_JudgedEvidence).decode
-_EXPORTED: Callable[[bytes], Any] = msgspec.json.Decoder(_ExportedEvidence).decode
-decode_whole = row_decoder(EvidenceRecord)
 _WHOLE_SCORED = row_decoder(ScoredRun)
-
-
-def decode_exported(line: bytes) -> Any:
-    """Return a record of which only what SFT and preference read is there; one with messages is decoded whole."""
-    record = _EXPORTED(line)
-    return decode_whole(line) if record.messages is not None else record
 
 
 class Export(NamedTuple):

@@ -10,7 +10,8 @@ from distill.jsonl import encode_row
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PLAYBOOKS, extract_playbooks
-from distill.units.exports import Export, decode_whole, run_export
+from distill.units.exports import Export, run_export
+from distill.units.lean import decode_whole
 from distill.units.parts import KEY, PartWriter
 
 __all__ = ["EXPORT", "run_units"]

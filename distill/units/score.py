@@ -7,18 +7,17 @@ class of its verdict, the entry as JSON. Rows alone in their run are passed on u
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
 
 import msgspec
 
 from distill.books import Books
-from distill.jsonl import encode_row, row_decoder
+from distill.jsonl import encode_row
 from distill.plan import EVIDENCE, RESOLUTION, FileRef
-from distill.schemas.evidence import EvidenceRecord, Provenance, Signal
 from distill.schemas.scored_run import Category, ResolutionRow
 from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs
 from distill.stages.score import OUTCOMES, score_record
 from distill.units.cutting import Unit
+from distill.units.lean import decode_lean
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of
 from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of, read_unit
@@ -28,35 +27,6 @@ __all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_units", "score_un
 _NO_TEXT = b"-" * KEY
 _ENCODE = msgspec.json.Encoder().encode
 _ENTRY = msgspec.json.Decoder(Entry).decode
-
-
-class _ScoredEvidence(msgspec.Struct, frozen=True, gc=False):
-    """The fields of an evidence record that scoring reads; the others are not decoded."""
-
-    id: str
-    source: str
-    provenance: Provenance
-    run_id: str | None = None
-    task_id: str | None = None
-    created_at: str | None = None
-    instruction: str | None = None
-    context: str | None = None
-    messages: Any = None
-    response: str | None = None
-    corrected_response: str | None = None
-    signals: list[Signal] = []
-    attempts: int | None = None
-    errors: list[str] = []
-
-
-_EVIDENCE = msgspec.json.Decoder(_ScoredEvidence).decode
-_WHOLE = row_decoder(EvidenceRecord)
-
-
-def _decode(line: bytes) -> EvidenceRecord:
-    """Return a record, of which only what scoring reads is there; one with messages is decoded whole."""
-    record: Any = _EVIDENCE(line)
-    return _WHOLE(line) if record.messages is not None else record
 
 
 def _class_of(entry: Entry) -> bytes:
@@ -87,7 +57,7 @@ def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit,
         fates: Counter[tuple[Category, str]] = Counter()
         data = read_unit(f"{context.project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}")
         for line_number, line in enumerate(data.split(b"\n")[:-1], unit.lines):
-            record = _decode(line)
+            record = decode_lean(line)
             scored = score_record(record, judge_confidence=config.judge_confidence)
             scored_lines.append(_ENCODE(scored) + b"\n")
             scope, positional = scopes.get(record.source, record.source), record.source in places
