@@ -1,4 +1,4 @@
-"""The console script `distill` (SPEC 8): run-all, read, runs, search."""
+"""The console script `distill` (SPEC 8): run-all, read, runs, search, init, preview."""
 
 import os
 import sys
@@ -63,6 +63,26 @@ def search(words: list[str], limit: Annotated[int, typer.Option(help="Documents 
     from distill.report.reading import search_project  # noqa: PLC0415 -- only this command needs it
 
     sys.stdout.write(search_project(Path.cwd(), " ".join(words), limit=limit))
+
+
+@_APP.command()
+def init(folder: Annotated[str | None, typer.Argument(help="A folder of logs to propose sources for.")] = None) -> None:
+    """Make this folder a project: distill.toml, dodo.py and doit.cfg."""
+    from distill.onboarding.init import init_project  # noqa: PLC0415 -- only this command needs it
+
+    sys.stdout.write(init_project(Path.cwd(), folder).text)
+
+
+@_APP.command()
+def preview(
+    target: Annotated[str, typer.Argument(help="A source of the config, or a glob of logs, which needs no config.")],
+    records: Annotated[int, typer.Option(min=1, help="Records to read, spread over the files.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,  # noqa: FBT002
+) -> None:
+    """Show what logs would give, from a sample of them; nothing is written."""
+    from distill.onboarding.asking import preview_target  # noqa: PLC0415 -- only this command needs it
+
+    sys.stdout.write(preview_target(Path.cwd(), target, records=records, as_json=as_json))
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -26,11 +26,15 @@ class Books:
         """Per partition, units by outcome, category and reason."""
         self.warnings: Counter[str] = Counter()
         """What is worth telling, and how often."""
+        self.errors: Counter[str] = Counter()
+        """Why the stage does not pass, where no single unit is at fault."""
 
     def count(self, outcome: Outcome) -> None:
         """Count one outcome; one without unit only brings rows or a warning."""
         if outcome.warning is not None:
             self.warnings[outcome.warning] += 1
+        if outcome.error is not None:
+            self.errors[outcome.error] += 1
         if outcome.unit is not None:
             self.add(outcome.kind, outcome.reason, file=outcome.file, category=outcome.category)
 

@@ -1,60 +1,29 @@
 """The settings: what they are and their defaults (SPEC 2).
 
 Standard library only, so that a no-op build does not import msgspec. Reading and checking what a person wrote is in
-`distill.config_file`; a config that arrives here as `Config` is whole.
+`distill.config_file`; a config that arrives here as `Config` is whole. The pieces of a mapping are in `distill.config_specs`.
 """
 
 import re
 from typing import Any, NamedTuple
 
+from distill.config_specs import (
+    CheckSpec,
+    ExplodeSpec,
+    FailedTurns,
+    FieldSpec,
+    LookupSpec,
+    Meaning,
+    Range,
+    SignalSpec,
+    VerdictSpec,
+    ZipSpec,
+)
+
 __all__ = [
-    "Config", "Drift", "FieldSpec", "MinRows", "Playbooks", "Preference", "Sft", "SignalSpec", "Source",
-    "drift_fails", "named_groups", "setting_values",
+    "CheckSpec", "Config", "Drift", "ExplodeSpec", "FailedTurns", "FieldSpec", "LookupSpec", "Meaning", "MinRows", "Playbooks",
+    "Preference", "Range", "Sft", "SignalSpec", "Source", "VerdictSpec", "ZipSpec", "drift_fails", "named_groups", "setting_values",
 ]  # fmt: skip
-
-
-class FieldSpec(NamedTuple):
-    """Where the value of one evidence field comes from; exactly one of path, group, const, template, count is set."""
-
-    path: str | None = None
-    """JMESPath into the raw record."""
-    group: str | None = None
-    """Named group of `file_pattern`."""
-    pattern: str | None = None
-    """Part of the group to take; no match gives null."""
-    const: str | None = None
-    """The same for every record."""
-    template: str | None = None
-    """Text with `{group}` places."""
-    count: str | None = None  # type: ignore[assignment]  # hides tuple.count, which nobody needs
-    """JMESPath to a list whose length counts; a missing list has length 0."""
-    plus: int = 0
-    """Added to `count`."""
-
-
-class SignalSpec(NamedTuple):
-    """How a raw value becomes a signal."""
-
-    kind: str
-    """human, test, judge, self or infrastructure."""
-    path: str
-    """JMESPath to the raw value."""
-    aspect: str | None = None
-    """What a judge looked at."""
-    pass_: tuple[Any, ...] = ()
-    """Raw values that mean pass, or one number: pass from there on."""
-    fail: tuple[Any, ...] = ()
-    """Raw values that mean fail, or one number: fail up to there."""
-    partial: tuple[Any, ...] = ()
-    """Raw values that mean partial."""
-    infrastructure: tuple[Any, ...] = ()
-    """Raw values that say nothing was judged."""
-    threshold: bool = False
-    """True where `pass` and `fail` are bounds of a number."""
-    by: str | None = None
-    """JMESPath to the reviewer or scorer."""
-    confidence: str | None = None
-    """JMESPath to a judge's confidence."""
 
 
 class Source(NamedTuple):
@@ -69,7 +38,7 @@ class Source(NamedTuple):
     format: str | None = None
     """A built-in format of `distill.formats`."""
     reader: str | None = None
-    """How records lie in a file; `jsonl`."""
+    """How records lie in a file, one of `distill.readers`; a format has its own."""
     file_pattern: str | None = None
     """Regular expression with named groups, searched in the path below the root."""
     created_at: str | None = None
@@ -84,6 +53,24 @@ class Source(NamedTuple):
     """What says how a run went."""
     partition_prefix: str | None = None
     """Replaces the source name in front of its partitions; may be empty."""
+    members: str = "*.json"
+    """Of an archive: pattern of the members that are records."""
+    explode: ExplodeSpec | None = None
+    """How one raw record holds several runs."""
+    lookups: tuple[LookupSpec, ...] = ()
+    """Files that fields are taken from."""
+    verdicts: tuple[VerdictSpec, ...] = ()
+    """Files that verdicts are taken from."""
+    roles: tuple[tuple[str, str], ...] = ()
+    """Role in the log to user, assistant, tool or system."""
+    strip_markers: tuple[str, ...] = ()
+    """Marks of a simulator, cut out of messages, instruction and response."""
+    failed_turns: FailedTurns | None = None
+    """Which assistant turns are wrong."""
+    cumulative: str | None = None
+    """Evidence field, or `tags.<name>`, by whose value a success is repeated in later files; playbooks count it once."""
+    tokens: tuple[tuple[str, FieldSpec], ...] = ()
+    """`input` and `output` to where they come from."""
     timezone: str | None = None
     """Zone of times that name none."""
     optional: bool = False
@@ -224,6 +211,8 @@ def setting_values(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
         if name == "scopes":
             values[name] = {source.name: source.scope for source in config.sources}
+        elif name == "cumulative":
+            values[name] = {source.name: source.cumulative for source in config.sources if source.cumulative is not None}
         elif name == "positional":
             values[name] = sorted(source.name for source in config.sources if source.run_id == "position")
         elif name == "sources":
@@ -238,16 +227,24 @@ def setting_values(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _plain_source(source: Source) -> dict[str, Any]:
-    """Return a source without what changes no evidence."""
-    ignored = {"optional", "license", "terms", "consent", "uses", "run_id_scope"}
-    return {key: _plain(value) for key, value in source._asdict().items() if key not in ignored}
+    """Return what a source says, without what changes no evidence; what it leaves out is left out."""
+    ignored = {"optional", "license", "terms", "consent", "uses", "run_id_scope", "cumulative"}
+    return {key: value for key, value in _plain(source, sparse=True).items() if key not in ignored}
 
 
-def _plain(value: Any) -> Any:
-    """Return a setting as dicts, lists and plain values."""
+def _plain(value: Any, *, sparse: bool = False) -> Any:
+    """Return a setting as dicts, lists and plain values; `sparse` leaves out what has its default, so that a new setting moves no hash."""
+    if sparse and hasattr(value, "_asdict"):
+        defaults = value._field_defaults
+        said = {key: item for key, item in value._asdict().items() if key not in defaults or _differs(item, defaults[key])}
+        return {key: _plain(item, sparse=True) for key, item in said.items()}
     if hasattr(value, "_asdict"):
         return {key: _plain(item) for key, item in value._asdict().items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    return [_plain(item, sparse=sparse) for item in value] if isinstance(value, tuple) else value
+
+
+def _differs(value: Any, default: Any) -> bool:
+    return type(value) is not type(default) or value != default
 
 
 def named_groups(pattern: str | None) -> tuple[str, ...]:

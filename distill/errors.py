@@ -6,7 +6,10 @@ an exception. Fields hold what a caller or a test needs, so that nobody parses a
 
 from collections.abc import Sequence
 
-__all__ = ["ConfigError", "ContaminationError", "DistillError", "InputError", "IntegrityError", "LockedError", "SchemaError", "WorkerError"]
+__all__ = [
+    "ConfigError", "ContaminationError", "DamagedPartError", "DistillError", "InputError", "IntegrityError", "LockedError", "SchemaError",
+    "WorkerError",
+]  # fmt: skip
 
 
 class DistillError(Exception):
@@ -51,6 +54,10 @@ class ContaminationError(DistillError):
     def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
         """Travel between processes with every violation."""
         return type(self), (self.violations,)
+
+
+class DamagedPartError(DistillError):
+    """A part of an older build is not what was written; the stage is run again without any."""
 
 
 class WorkerError(DistillError):

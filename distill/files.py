@@ -6,19 +6,25 @@ What a line means is not here (`distill.jsonl`, `distill.formats`); which files 
 import gzip
 import io
 import os
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from distill.errors import InputError
 from distill.hashing import FileHasher, hash_file
-from distill.jsonl import BadLine, RawLine, read_lines
+from distill.jsonl import BadLine, RawLine
 from distill.plan import TEMPORARY
+from distill.readers import Limits, ReaderEntry, find_reader
 
-__all__ = ["HashedFile", "TargetFile", "read_log", "read_packed", "sync_folder", "write_whole"]
+__all__ = ["HashedFile", "TargetFile", "keeper_of", "read_log", "read_records", "read_stream", "sync_folder", "write_whole"]
 
+PACKED_SUFFIXES = frozenset({".gz", ".zst"})
+_SPOOLED, _SPARE = 16, 64 << 20
 _STEP = 1 << 10  # of packed bytes at a time: a hostile frame unpacks to 32 MB at most from them
 
 
@@ -114,24 +120,131 @@ class _Zstd(io.RawIOBase):
         return data
 
 
-def read_packed(file: BinaryIO, path: str, *, max_line_bytes: int) -> Iterator[RawLine | BadLine]:
-    """Yield the lines of a log packed with gzip or zstandard; where it is damaged, a BadLine ends them."""
+class _Steady(io.RawIOBase):
+    """A stream that gives as much as is asked for; damage is told after all that came before it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._damage: Exception | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._damage is not None:
+            raise self._damage
+        pieces: list[bytes] = []
+        left = size
+        while left:
+            try:
+                piece = self._file.read(left)
+            except _damages() as err:
+                self._damage = err
+                if not pieces:
+                    raise
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+
+@cache
+def _damages() -> tuple[type[Exception], ...]:
     import zstandard  # noqa: PLC0415 -- only where a log is packed
 
-    unpacked = _Gzip(fileobj=file, mode="rb") if path.endswith(".gz") else _Zstd(file)
-    try:
-        yield from read_lines(cast("BinaryIO", unpacked), max_line_bytes=max_line_bytes)
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as err:
-        yield BadLine("unreadable_member", f"the packed data is damaged: {err}; what came before is kept")
+    return (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
 
 
-def read_log(file: HashedFile, *, max_line_bytes: int) -> Iterator[RawLine | BadLine]:
-    """Yield the lines of a raw log; where a packed one is damaged, a BadLine ends them."""
-    plain = cast("BinaryIO", file)
-    packed = file.path.suffix in {".gz", ".zst"}
-    if packed:
-        return read_packed(plain, file.path.name, max_line_bytes=max_line_bytes)
-    return read_lines(plain, max_line_bytes=max_line_bytes)
+def read_stream(file: BinaryIO, path: Path, reader: ReaderEntry, limits: Limits) -> Iterator[RawLine | BadLine]:
+    """Yield the records of `path`, whose bytes `file` gives; where a packed one is damaged, a BadLine without place ends them.
+
+    A reader that must go back and forth opens the file a second time, and unpacks one that is packed besides to a temporary file.
+    """
+    read = import_module(reader.module).read
+    packed = path.suffix in PACKED_SUFFIXES
+    if not packed and reader.seeks:
+        with path.open("rb") as again:
+            yield from read(again, limits=limits)
+    elif not packed:
+        yield from read(file, limits=limits)
+    else:
+        unpacked: Any = _Gzip(fileobj=file, mode="rb") if path.suffix == ".gz" else _Zstd(file)
+        try:
+            if reader.seeks:
+                with tempfile.TemporaryFile() as whole:
+                    _spool(unpacked, whole, _SPOOLED * path.stat().st_size + _SPARE)
+                    yield from read(whole, limits=limits)
+            else:
+                yield from read(unpacked if reader.name == "jsonl" else _Steady(unpacked), limits=limits)
+        except _damages() as err:
+            yield BadLine("unreadable_member", f"the packed data is damaged: {err}; what came before is kept")
+
+
+def _spool(file: BinaryIO, whole: IO[bytes], limit: int) -> None:
+    """Write all that a packed archive unpacks to.
+
+    Raises:
+        EOFError: it unpacks to more than `limit` bytes; an archive is packed already and hardly packs again.
+    """
+    while chunk := file.read(1 << 18):
+        whole.write(chunk)
+        if whole.tell() > limit:
+            raise EOFError(f"it unpacks to more than {limit} bytes, {_SPOOLED} times its own and {_SPARE}")
+    whole.seek(0)
+
+
+def read_records(path: Path, reader: str, limits: Limits) -> Iterator[RawLine | BadLine]:
+    """Yield the records of one file, unpacked where its name ends in `.gz` or `.zst`; nothing is hashed.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        yield from read_stream(cast("BinaryIO", file), path, find_reader(reader), limits)
+
+
+def read_log(file: HashedFile, reader: ReaderEntry, limits: Limits) -> Iterator[RawLine | BadLine]:
+    """Yield the records of a raw log."""
+    return read_stream(cast("BinaryIO", file), file.path, reader, limits)
+
+
+class _Reread:
+    """Raw records that are read again from where they stand."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_RDONLY)
+
+    def put(self, line: RawLine, /) -> int:
+        return line.offset
+
+    def get(self, place: int, length: int, /) -> bytes:
+        return os.pread(self._handle, length, place)
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
+class _Spooled:
+    """Raw records in a temporary file, because where they stand is packed."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `close`
+
+    def put(self, line: RawLine, /) -> int:
+        place = self._file.seek(0, os.SEEK_END)
+        self._file.write(line.raw)
+        return place
+
+    def get(self, place: int, length: int, /) -> bytes:
+        self._file.seek(place)
+        return self._file.read(length)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def keeper_of(path: Path, reader: ReaderEntry) -> _Reread | _Spooled:
+    """Return what gives the raw records of a file a second time."""
+    return _Spooled() if reader.seeks or path.suffix in PACKED_SUFFIXES else _Reread(path)
 
 
 class TargetFile:

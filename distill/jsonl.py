@@ -46,10 +46,11 @@ _TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)  # a strin
 class BadLine(Exception):  # noqa: N818 -- carries an outcome, not an error
     """A line that cannot be read; the caller turns it into a skipped outcome."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        """Keep the slug and what was found."""
+    def __init__(self, reason: str, detail: str, place: "RawLine | None" = None) -> None:
+        """Keep the slug and what was found; a reader also says where, and one without place ends its file."""
         self.reason = reason
         self.detail = detail
+        self.place = place
         super().__init__(f"{reason}: {detail}")
 
 
@@ -68,6 +69,12 @@ class RawLine(NamedTuple):
     """Bytes of the whole line without its end."""
     hash: str | None
     """blake3 of a line too long to be kept; else None."""
+    member: str | None = None
+    """Member of an archive, where the record is one."""
+    index: int | None = None  # type: ignore[assignment]  # hides tuple.index, which nobody needs
+    """Place in an array, counted from 0, where the record stands in one."""
+    key: str | None = None
+    """Key in an object, where the record stands in one."""
 
 
 def validate(value: Any, kind: type[T]) -> T:

@@ -40,3 +40,5 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """Rows this unit adds to the outputs."""
     warning: str | None = None
     """Something worth telling that changes no outcome, its slug first."""
+    error: str | None = None
+    """Something for which the stage does not pass, though no single unit is at fault."""

@@ -7,11 +7,13 @@ the file system names them; no path leaves its root (SPEC 2).
 import glob
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from distill.config import Config, Source, named_groups
 from distill.errors import ConfigError
+from distill.formats import reader_of
 
 __all__ = ["DECISIONS", "EVIDENCE", "REPORTS", "RESOLUTION", "SCORED", "TEMPORARY", "FileRef", "Plan", "RawLog", "build_plan"]
 
@@ -33,7 +35,7 @@ class FileRef(NamedTuple):
 
 
 class RawLog(NamedTuple):
-    """One raw file of a source: one partition."""
+    """One raw file of a source: one partition, or one of those in the folder that is its partition."""
 
     file: FileRef
     """Where it lies."""
@@ -49,40 +51,62 @@ class Plan(NamedTuple):
     """Every file of the build."""
 
     logs: tuple[RawLog, ...]
-    """Sorted by partition."""
+    """Sorted by partition, within one by their recorded paths."""
     decisions: bool
     """Whether reviews/decisions.jsonl is there."""
-
-    @property
-    def partitions(self) -> tuple[str, ...]:
-        """Partitions in the order of their path bytes."""
-        return tuple(log.partition for log in self.logs)
+    partitions: tuple[str, ...] = ()
+    """Partitions in the order of their path bytes."""
+    sides: tuple[FileRef, ...] = ()
+    """Files that lookups and verdicts are taken from, sorted by their recorded paths."""
 
     @property
     def evidence(self) -> tuple[str, ...]:
         """Evidence files, in the order of the partitions."""
-        return tuple(f"{EVIDENCE}/{log.partition}" for log in self.logs)
+        return tuple(f"{EVIDENCE}/{partition}" for partition in self.partitions)
 
     @property
     def scored(self) -> tuple[str, ...]:
         """Scored-run files, in the order of the partitions."""
-        return tuple(f"{SCORED}/{log.partition}" for log in self.logs)
+        return tuple(f"{SCORED}/{partition}" for partition in self.partitions)
 
 
 def build_plan(project: Path, config: Config) -> Plan:
-    """Look up the raw logs of every source.
+    """Look up the raw logs of every source, and the files its lookups and verdicts name.
 
     Raises:
-        ConfigError: a source matches no file, a file leaves its root or belongs to two sources, two partitions
-            collide; all problems at once.
+        ConfigError: a source matches no file, a file leaves its root, is not there or belongs to two sources, two
+            partitions collide; all problems at once.
     """
     problems: list[str] = []
     logs = [log for source in config.sources for log in _find_logs(project, source, problems)]
+    sides = {ref.recorded: ref for source in config.sources for ref in _find_sides(project, source, problems)}
     _check_partitions(project, logs, problems)
+    twice = [log.file.recorded for log in logs if log.file.recorded in sides]
+    problems += [f"{name}: is a log and a lookup or verdict file of one source; narrow its glob" for name in twice]
     if problems:
         raise ConfigError(problems)
-    ordered = sorted(logs, key=lambda log: log.partition.encode())
-    return Plan(tuple(ordered), (project / DECISIONS).is_file())
+    ordered = sorted(logs, key=lambda log: (log.partition.encode(), log.file.recorded.encode()))
+    beside = sorted(sides.values(), key=lambda ref: ref.recorded.encode())
+    partitions = tuple(dict.fromkeys(log.partition for log in ordered))
+    return Plan(tuple(ordered), (project / DECISIONS).is_file(), partitions, tuple(beside))
+
+
+def _find_sides(project: Path, source: Source, problems: list[str]) -> Iterator[FileRef]:
+    """Yield the files that a source's lookups and verdicts name."""
+    resolved = os.path.realpath(project / source.root)
+    for name in sorted({lookup.path for lookup in source.lookups} | {verdict.path for verdict in source.verdicts}):
+        below = os.path.normpath(name).replace(os.sep, "/")
+        path = os.path.normpath(os.path.join(source.root, below))  # noqa: PTH118 -- as for logs
+        actual = os.path.realpath(project / path)
+        if not actual.startswith(resolved + os.sep):
+            problems.append(
+                f"source {source.name!r}: {name!r}, which a lookup or verdict names, leaves the root {source.root!r}; "
+                "copy it below the root, or move the root"
+            )
+        elif not os.path.isfile(actual):  # noqa: PTH113 -- likewise
+            problems.append(f"source {source.name!r}: there is no file {name!r} below {source.root!r}, which a lookup or verdict names")
+        else:
+            yield FileRef(path, f"{source.name}/{below}")
 
 
 def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLog]:
@@ -90,6 +114,7 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
     resolved = os.path.realpath(root)
     pattern = re.compile(source.file_pattern) if source.file_pattern else None
     found: list[RawLog] = []
+    by_folder = reader_of(source).by_folder
     before = len(problems)
     for below in sorted(set(glob.glob(source.glob, root_dir=root, recursive=True))):  # noqa: PTH207 -- finds what is hidden or not as a shell does
         actual = os.path.join(root, below)  # noqa: PTH118 -- asked for every file, on every no-op
@@ -113,7 +138,7 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
             continue
         groups = tuple((group, match[group]) for group in named_groups(source.file_pattern)) if match else ()
         path = os.path.normpath(os.path.join(source.root, below))  # noqa: PTH118 -- likewise
-        found.append(RawLog(FileRef(path, recorded), source, groups, _partition(source, name)))
+        found.append(RawLog(FileRef(path, recorded), source, groups, _partition(source, name, by_folder=by_folder)))
     if not found and len(problems) == before and not source.optional:
         problems.append(
             f"source {source.name!r}: no file matches {source.glob!r} below {source.root!r}; correct it, or set optional = true"
@@ -121,7 +146,12 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
     return found
 
 
-def _partition(source: Source, below: str) -> str:
+def _partition(source: Source, below: str, *, by_folder: bool) -> str:
+    """Return the partition of a file: itself, or its folder where a file is one record; the root's own stands for the source."""
+    if by_folder:
+        below = below.rpartition("/")[0]
+        if not below:
+            return f"{source.prefix or source.name}.jsonl"
     name = below if below.endswith(".jsonl") else below + ".jsonl"
     return f"{source.prefix}/{name}".strip("/")
 
@@ -136,7 +166,7 @@ def _check_partitions(project: Path, logs: list[RawLog], problems: list[str]) ->
             continue
         by_file[real] = log
         other = by_partition.setdefault(log.partition, log)
-        if other is not log:
+        if other is not log and not (other.source is log.source and reader_of(log.source).by_folder):
             problems.append(
                 f"partition {log.partition!r}: both {other.file.recorded} and {log.file.recorded}; set another partition_prefix"
             )

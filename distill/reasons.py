@@ -43,6 +43,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("line_too_long", "the line is longer than max_line_bytes", "fix_config"),
     Reason("too_deep", "the record is nested beyond 500 levels", "fix_source"),
     Reason("unreadable_member", "the compressed data is damaged", "fix_source"),
+    Reason("no_run", "the record holds no run", "none"),
     # resolution
     Reason("duplicate", "the same record was read before", "none"),
     Reason("same_run", "another row stands for this run", "none"),

@@ -8,6 +8,7 @@ after the firewall, each by one rename; an exception leaves the old targets as t
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import Any
 import msgspec
 
 from distill.config import Config
-from distill.errors import ContaminationError, IntegrityError
-from distill.files import HashedFile, TargetFile, read_log, sync_folder
+from distill.errors import ContaminationError, DamagedPartError, IntegrityError
+from distill.files import HashedFile, TargetFile, keeper_of, read_log, sync_folder
 from distill.firewall import ROW_TYPES, Verdicts, check_rows
+from distill.formats import limits_of, reader_of
 from distill.hashing import aggregate_hash, hash_file
 from distill.jsonl import BadLine, RawLine, decode_document
 from distill.outcome import Outcome
 from distill.plan import EVIDENCE, RESOLUTION, SCORED, FileRef, Plan, RawLog
+from distill.readers import Limits
 from distill.runs import Run, assemble_runs
 from distill.schemas.evidence import EvidenceRecord
 from distill.schemas.export_rows import Playbook, RagRow
@@ -30,7 +33,9 @@ from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.schemas.stage_receipt import FileSet, FileState, Stats, Validation
 from distill.stages import INDEX, PLAYBOOKS, RAG, Stage
 from distill.units.outputs import Outputs
+from distill.units.sides import Prepared, prepare_sides
 from distill.units.space import check_space
+from distill.units.verdicts import ask_plain
 from distill.units.workshop import Workshop
 from distill.validation import validate_stage
 
@@ -103,12 +108,22 @@ def run_stage(stage: Stage, work: Work) -> Finished:
         InputError, OSError: the world is not as it must be; the old targets are as they were.
         WorkerError: a worker died again and again on one unit.
     """
+    try:
+        return _attempt(stage, work)
+    except DamagedPartError:
+        for told in (work.inputs, work.pending, work.grown, work.kept, work.unchanged):
+            told.clear()
+        return _attempt(stage, work)
+
+
+def _attempt(stage: Stage, work: Work) -> Finished:
+    """Run one stage, with what it can take over."""
     shop = Workshop(stage, work)
     try:
         done = _run(stage, work, shop)
-    except ContaminationError:
+    except (ContaminationError, DamagedPartError):
         shop.close(good=False)
-        shop.drop()  # what made the leak is not taken over
+        shop.drop()  # what made the leak, or was damaged, is not taken over
         raise
     except BaseException:
         shop.close(good=False)
@@ -148,7 +163,7 @@ def _run(stage: Stage, work: Work, shop: Workshop) -> Finished:
     books.warnings.update(f"{path}: grew while it was read, and was read to its length at the start" for path in work.grown)
     books.warnings.update(f"partition vanished since the prior run: {partition}" for partition in work.gone)
     stats = books.close(stage.unit)
-    validation = validate_stage(stage, work.config, stats, warnings=books.warnings, written=written)
+    validation = validate_stage(stage, work.config, stats, warnings=books.warnings, written=written, errors=books.errors)
     return Finished(inputs=file_set(list(work.inputs.values())), outputs=file_set(written), stats=stats, validation=validation)
 
 
@@ -213,7 +228,7 @@ def read_outcomes(stage: Stage, work: Work, verdicts: Verdicts) -> Iterator[Outc
     """Yield the outcomes of a stage over its present inputs; the fate of every unit can be looked up so (law 3)."""
     run: Callable[..., Iterator[Outcome]] = import_module(stage.module).run
     if stage.name == "collect":
-        return run(_logs(work), work.config)
+        return _collect(work, run)
     if stage.name == "score":
         return run(_evidence(work), work.config)
     if stage.name == "index":
@@ -243,15 +258,37 @@ def _finish(work: Work, file: HashedFile, ref: FileRef, records: int) -> None:
     work.inputs[ref.recorded] = FileState(path=ref.recorded, blake3=hasher.blake3, sha256=sha256, bytes=hasher.bytes, record_count=records)
 
 
+def _sides(work: Work, run: Callable[..., Iterator[Outcome]]) -> Prepared:
+    """Read the second files of all sources and make them ready."""
+    for ref in work.plan.sides:
+        _finish(work, _open(work, ref), ref, 0)
+    prepared = prepare_sides(work.project, work.config, {ref.recorded: work.inputs[ref.recorded].blake3 for ref in work.plan.sides})
+    for recorded, records in prepared.records:
+        work.inputs[recorded] = msgspec.structs.replace(work.inputs[recorded], record_count=records)
+    return ask_plain(lambda find: run(_logs(work), work.config, find, partial(_keep, work)), work.config, prepared)
+
+
+def _collect(work: Work, run: Callable[..., Iterator[Outcome]]) -> Iterator[Outcome]:
+    prepared = _sides(work, run)
+    yield from (Outcome("accepted", None, warning=text) for text in prepared.warnings)
+    yield from run(_logs(work), work.config, prepared.of, partial(_keep, work))
+
+
+def _keep(work: Work, log: RawLog) -> Any:
+    return keeper_of(work.project / log.file.path, reader_of(log.source))
+
+
 def _logs(work: Work) -> Iterator[tuple[RawLog, Iterator[RawLine | BadLine]]]:
     """Yield every raw log; it is finished when its lines are used up."""
     for log in work.plan.logs:
         file = _open(work, log.file)
         met = 0
 
-        def lines(file: HashedFile = file) -> Iterator[RawLine | BadLine]:
+        limits = limits_of(log.source, max_line_bytes=work.config.max_line_bytes)
+
+        def lines(file: HashedFile = file, log: RawLog = log, limits: Limits = limits) -> Iterator[RawLine | BadLine]:
             nonlocal met
-            for line in read_log(file, max_line_bytes=work.config.max_line_bytes):
+            for line in read_log(file, reader_of(log.source), limits):
                 met += 1
                 yield line
 

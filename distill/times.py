@@ -3,11 +3,14 @@
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
 from functools import lru_cache
 
-__all__ = ["BadTime", "is_zone", "parse_time"]
+__all__ = ["BadTime", "is_zone", "parse_epoch", "parse_time"]
 
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?\s*([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROS = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns": Decimal("0.001")}
 
 
 class BadTime(ValueError):  # noqa: N818 -- carries an outcome, not an error
@@ -41,6 +44,24 @@ def parse_time(text: str, zone: str | None) -> str:
         moment = datetime(year, month, day, hour, minute, second, micro, tzinfo=_zone(offset or zone or "Z")).astimezone(UTC)
     except (ValueError, OverflowError) as err:
         raise BadTime(f"found {text!r}, an impossible time: {err}") from err
+    return _render(moment)
+
+
+def parse_epoch(count: float, unit: str) -> str:
+    """Return the time that many `s`, `ms`, `us` or `ns` after 1970 in UTC with `Z` and at most six decimals, further ones cut.
+
+    Raises:
+        BadTime: the number names no time of our calendar.
+    """
+    try:
+        micro = int(Decimal(repr(count)) * _MICROS[unit])
+        moment = _EPOCH + timedelta(microseconds=micro)
+    except (ValueError, OverflowError, ArithmeticError) as err:
+        raise BadTime(f"found {count!r}, which is no time in {unit} since 1970") from err
+    return _render(moment)
+
+
+def _render(moment: datetime) -> str:
     tail = f".{moment.microsecond:06d}".rstrip("0") if moment.microsecond else ""
     return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}{tail}Z"
 

@@ -1,7 +1,7 @@
 """Whether an executed stage may be relied on: skipped rows, too few exported rows, vanished partitions (SPEC 5.5, SPEC 7)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from distill.config import Config
 from distill.reasons import action_of, meaning_of
@@ -17,9 +17,11 @@ _EXPORTS = {
 }
 
 
-def validate_stage(stage: Stage, config: Config, stats: Stats, *, warnings: Counter[str], written: Sequence[FileState]) -> Validation:
-    """Return the verdict on an executed stage."""
-    errors: list[str] = []
+def validate_stage(
+    stage: Stage, config: Config, stats: Stats, *, warnings: Counter[str], written: Sequence[FileState], errors: Iterable[str] = ()
+) -> Validation:
+    """Return the verdict on an executed stage; `errors` are what it says itself."""
+    errors = sorted(errors)
     notes = [text if count == 1 else f"{text} ({count} records)" for text, count in sorted(warnings.items())]
     for kind in ("quarantined", "skipped", "filtered"):
         count = getattr(stats, kind)

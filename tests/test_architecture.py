@@ -12,10 +12,12 @@ PROJECT = PACKAGE.parent
 LEVELS: dict[str, int] = {
     "distill": 0, "distill.errors": 0, "distill.outcome": 0, "distill.scores": 0, "distill.schemas": 0,
     "distill.hashing": 1, "distill.canonical": 1, "distill.times": 1, "distill.jsonl": 1, "distill.config": 1, "distill.config_file": 1,
-    "distill.plan": 1, "distill.reasons": 1, "distill.statistics": 1, "distill.books": 1,
+    "distill.config_check": 1, "distill.config_specs": 1, "distill.config_mapping": 1, "distill.config_signals": 1, "distill.config_sides": 1,
+    "distill.config_sources": 1, "distill.sides": 1,
+    "distill.plan": 1, "distill.readers": 1, "distill.reasons": 1, "distill.statistics": 1, "distill.books": 1,
     "distill.formats": 2, "distill.rules": 2, "distill.runs": 2, "distill.conversation": 2, "distill.firewall": 2, "distill.shares": 2,
     "distill.stages": 3, "distill.summary": 3, "distill.drift": 3, "distill.validation": 3,
-    "distill.files": 4, "distill.engine": 4, "distill.units": 4, "distill.runner": 4, "distill.build": 4,
+    "distill.files": 4, "distill.engine": 4, "distill.units": 4, "distill.runner": 4, "distill.build": 4, "distill.onboarding": 4,
     "distill.report.markdown": 4, "distill.report.text": 4, "distill.report": 5, "distill.__main__": 5,
 }  # fmt: skip
 """Level of each module, or of each folder of modules; two pages render what a run says and are called where it ends."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from distill.config import Config, Drift, FieldSpec, Source, drift_fails, named_groups, setting_values
+from distill.config import Config, Drift, FieldSpec, Meaning, Range, Source, drift_fails, named_groups, setting_values
 from distill.config_file import build_config, load_config
 from distill.errors import ConfigError
 
@@ -74,14 +74,14 @@ ONE: dict[str, tuple[str, str]] = {
     "prefix_root": (NATIVE + 'partition_prefix = "/a"\n', "sources[0].partition_prefix: found '/a', expected a folder"),
     "format": (
         SOURCE + 'format = "outcome"\n',
-        "sources[0].format: found 'outcome', expected one of outcomes, scrum_reviews; did you mean 'outcomes'?",
+        "sources[0].format: found 'outcome', expected one of outcomes, scrum_reviews",
     ),
     "format_and_mapping": (
-        NATIVE + 'reader = "jsonl"\n',
-        "sources[0].reader: belongs to a mapped source, but the format 'outcomes' is set",
+        NATIVE + 'run_id = "position"\n',
+        "sources[0].run_id: belongs to a mapped source, but the format 'outcomes' is set",
     ),
     "reader": (MAPPED.replace('"jsonl"', '"csv"'), "sources[0].reader: found 'csv', expected one of jsonl"),
-    "neither": (SOURCE, "sources[0]: neither a format (outcomes, scrum_reviews) nor a reader (jsonl) is set"),
+    "neither": (SOURCE, "sources[0]: neither a format (outcomes, scrum_reviews"),
     "no_mapping": (SOURCE + 'reader = "jsonl"\n', "sources[0].fields: a reader needs a mapping"),
     "timezone": (NATIVE + 'timezone = "Berlin"\n', "sources[0].timezone: found 'Berlin', expected a zone"),
     "file_pattern": (MAPPED.replace("reader", 'file_pattern = "("\nreader'), "sources[0].file_pattern: '(' is no regular expression"),
@@ -222,8 +222,8 @@ partial = ["half"]
     assert (config.drift.warn_pct, config.drift.fail_on, config.drift.min_records) == (5.0, "warn", 7)
     assert (config.recorded_at, config.min_rows, config.playbooks.group_by) == ("2025-12-31T23:00:00Z", (1, 1, 0), "tags.family")
     assert dict(source.fields)["reference"] == (FieldSpec(path="a"), FieldSpec(path="b"))
-    assert [(signal.threshold, signal.pass_, signal.fail, signal.partial) for signal in source.signals] == [
-        (True, (0.8,), (0.2,), ()), (False, (True,), (), ("half",)),
+    assert [signal.meaning for signal in source.signals] == [
+        Meaning(pass_range=Range(min=0.8), fail_range=Range(max=0.2)), Meaning(pass_=(True,), partial=("half",)),
     ]  # fmt: skip
     assert (source.scope, source.prefix, config.source("m"), named_groups(source.file_pattern)) == ("m", "m", source, ("model", "try"))
 

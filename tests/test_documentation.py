@@ -30,9 +30,9 @@ def test_the_readme_names_every_format_and_target() -> None:
 def test_the_readme_names_every_command() -> None:
     """Each command of the console script stands in the README."""
     help_text = subprocess.run([sys.executable, "-m", "distill", "--help"], capture_output=True, text=True, check=True).stdout
-    commands = re.findall(r"^\W*(run-all|read|runs|search)\s", help_text, re.MULTILINE)
+    commands = re.findall(r"^\W*(run-all|read|runs|search|init|preview)\s", help_text, re.MULTILINE)
 
-    assert sorted(commands) == ["read", "run-all", "runs", "search"]
+    assert sorted(commands) == ["init", "preview", "read", "run-all", "runs", "search"]
     assert [name for name in commands if f"`distill {name}" not in README] == []
 
 

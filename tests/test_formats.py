@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distill.config import Config, FieldSpec, SignalSpec, Source
+from distill.config import Config, FieldSpec, Meaning, Range, SignalSpec, Source
 from distill.errors import ConfigError
 from distill.formats import FORMATS, format_module, mapping, outcomes, scrum_reviews
 from distill.formats.reading import RECORD_FIELDS, Position, Reading
@@ -30,7 +30,9 @@ def read_review(verdict: Any = "accept", **fields: Any) -> Reading:
 
 def read_mapped(record: dict[str, Any], **settings: Any) -> Reading:
     """Read one raw record through a mapping."""
-    return mapping.build_reader(Source("m", "*", reader="jsonl", **settings), CONFIG)(record, PLACE)
+    reading = mapping.build_reader(Source("m", "*", reader="jsonl", **settings), CONFIG)(record, PLACE)
+    assert isinstance(reading, Reading)
+    return reading
 
 
 def built(reading: Reading) -> EvidenceRecord:
@@ -272,8 +274,8 @@ MAPPED_BAD: dict[str, tuple[str, FieldSpec, dict[str, Any], str, str]] = {
     "cost_negative": ("cost_usd", F(path="a"), {"a": -1}, "mistyped_field", "cost_usd: found -1, expected a number"),
     "lessons_numbers": ("lessons", F(path="a"), {"a": [1]}, "mistyped_field", "lessons: found int"),
     "lessons_object": ("lessons", F(path="a"), {"a": {}}, "mistyped_field", "lessons: found dict"),
-    "role_unmapped": ("messages", F(path="a"), {"a": [{"role": "bot"}]}, "mistyped_field", "messages: Invalid enum value 'bot' - at `$[0].role`"),
-    "messages_text": ("messages", F(path="a"), {"a": "hi"}, "mistyped_field", "messages: Expected `array`"),
+    "role_unmapped": ("messages", F(path="a"), {"a": [{"role": "bot"}]}, "mistyped_field", "Invalid enum value 'bot' - at `$.messages[0].role`"),
+    "messages_text": ("messages", F(path="a"), {"a": "hi"}, "mistyped_field", "Expected `array`, got `str` - at `$.messages`"),
     "time_without_zone": ("created_at", F(path="a"), {"a": "2026-01-01T00:00:00"}, "bad_time", "created_at: found"),
     "expression_fails": ("response", F(path="length(a)"), {}, "mistyped_field", "length(a): In function length()"),
 }  # fmt: skip
@@ -298,8 +300,9 @@ def test_source_may_require_tasks_and_name_a_zone() -> None:
 
 
 S = SignalSpec
-WORDS = S("test", "v", pass_=(True, "ok"), fail=(False, 0), partial=("half",), infrastructure=("down",))
-BOUNDS = S("judge", "v", aspect="outcome", pass_=(0.8,), fail=(0.2,), threshold=True, by="who", confidence="sure")
+WORDS = S("test", "v", meaning=Meaning(pass_=(True, "ok"), fail=(False, 0), partial=("half",), infrastructure=("down",)))
+THRESHOLDS = Meaning(pass_range=Range(min=0.8), fail_range=Range(max=0.2))
+BOUNDS = S("judge", "v", aspect="outcome", meaning=THRESHOLDS, by="who", confidence="sure")
 SIGNALS: dict[str, tuple[SignalSpec, dict[str, Any], tuple[str, str] | None]] = {
     "pass": (WORDS, {"v": True}, ("test", "pass")),
     "pass_word": (WORDS, {"v": "ok"}, ("test", "pass")),
@@ -334,7 +337,7 @@ def test_mapped_signal(spec: SignalSpec, record: dict[str, Any], expected: tuple
 def test_judge_over_nothing_is_no_signal(record: dict[str, Any], counts: bool) -> None:
     """SPEC 2: a judge over empty input or output is no signal; a test is one, and so is a judge in a log of verdicts alone."""
     named = (("instruction", (F(path="q"),)), ("response", (F(path="a"),)))
-    test = S("test", "v", pass_=(0.8,), fail=(0.2,), threshold=True)
+    test = S("test", "v", meaning=THRESHOLDS)
 
     mapped, alone = read_mapped(record | {"v": 1}, fields=named, signals=(BOUNDS, test)), read_mapped({"v": 1}, signals=(BOUNDS,))
 
@@ -377,6 +380,8 @@ def test_every_format_has_a_module() -> None:
     """The table names modules that can be imported and read; anything else is a mapping."""
     from importlib import import_module
 
-    assert all(callable(import_module(entry.module).build_reader) and entry.doc for entry in FORMATS)
+    for entry in FORMATS:
+        assert callable(getattr(import_module(entry.module), "build_grouper" if entry.grouped else "build_reader"))
+        assert entry.doc
     assert format_module("outcomes") == "distill.formats.outcomes"
     assert format_module(None) == "distill.formats.mapping"

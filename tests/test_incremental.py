@@ -252,3 +252,57 @@ def test_an_empty_log_takes_nothing_from_its_neighbours(tmp_path: Path, undistur
 
     assert codes == [0, 0, 0, 0]
     assert project.data_files() == undisturbed[True]
+
+
+CONFLICT = outcome(
+    "run-conflict", task_id="task-c", prompt="Solve problem 0.", response=many_outcomes(1)[0]["response"], tests={"passed": 0, "failed": 1}
+)
+REPORT = {"run_id": "run-0", "task_id": "task-0", "created_at": "2026-04-27T10:00:00Z", "reviewer": "human:reviewer-1", "verdict": "accept"}
+
+
+def test_what_the_resolution_says_of_one_unit_runs_that_unit_alone(project: Project, tmp_path: Path) -> None:
+    """A row appended that contradicts an older one runs its own unit and the older one's, no other, with the bytes of a build in one go."""
+    made = watch_parts(project)
+    with (project.folder / LOG).open("ab") as file:
+        file.write(json.dumps(CONFLICT).encode() + b"\n")
+
+    assert project.doit(env=INLINE).code == 0
+
+    found = count(made())
+    assert (found["score"], found["export-sft"], found["export-preference"], found["extract-playbooks"]) == (1, 2, 2, 2)
+    assert [row["kind"] for row in project.rows("data/scored-runs/resolution.jsonl")] == ["conflicting_verdicts"] * 2
+    at_once = small_project(tmp_path / "at_once", more=[CONFLICT])
+    assert at_once.doit(env=INLINE).code == 0
+    assert project.data_files() == at_once.data_files()
+
+
+@pytest.mark.parametrize("harm", ["damaged", "deleted"])
+def test_ids_that_are_not_kept_are_read_again(project: Project, tmp_path: Path, harm: str) -> None:
+    """The ids of units are only kept to save time: where they are damaged or gone, the bytes are the same."""
+    for path in (project.folder / ".distill/parts/ids").iterdir():
+        if harm == "deleted":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:-16] + b"x" * 16)
+    with (project.folder / LOG).open("ab") as file:
+        file.write(json.dumps(CONFLICT).encode() + b"\n")
+
+    assert project.doit(env=INLINE).code == 0
+
+    at_once = small_project(tmp_path / "at_once", more=[CONFLICT])
+    assert at_once.doit(env=INLINE).code == 0
+    assert project.data_files() == at_once.data_files()
+
+
+def test_rows_of_one_run_are_brought_together_again_when_one_comes(project: Project, tmp_path: Path) -> None:
+    """A review that comes later pools with the row it is about, in whatever unit that is, and no other unit runs."""
+    line = json.dumps(REPORT) + "\n"
+    made = watch_parts(project)
+    at_once = small_project(tmp_path / "at_once")
+    for one in (project, at_once):
+        one.write("logs/2028/scrum_reviews.jsonl", line)
+        assert one.doit(env=INLINE).code == 0
+
+    assert count(made())["export-sft"] == 2
+    assert project.data_files() == at_once.data_files()
+    assert "superseded_by_review" in {row["kind"] for row in project.rows("data/scored-runs/resolution.jsonl")}

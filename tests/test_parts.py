@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distill.errors import DamagedPartError
 from distill.hashing import hash_bytes
 from distill.units import parts
-from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, load_part, read_lines_of
+from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, load_part, read_lines_of, read_range, whole_range
 
 KEYS = st.integers(0, 40).map(lambda number: hash_bytes(str(number).encode())[:KEY].encode())
 KEYED = st.lists(st.tuples(KEYS, st.binary(max_size=12).map(lambda data: data.replace(b"\n", b" "))).map(b"".join), max_size=30)
@@ -32,7 +33,11 @@ def test_a_part_comes_back_as_it_was(saved: Part) -> None:
     """A part that was saved is loaded with its sections and facts, and leaves no temporary file."""
     path = Path(saved.path)
 
-    assert load_part(saved.path) == saved
+    part = load_part(saved.path)
+    assert part is not None
+    assert (part.sections, part.facts) == (saved.sections, saved.facts)
+    assert (saved.fresh, part.fresh) == (True, False)
+    assert read_lines_of([whole_range(part, "rows")]) == read_lines_of([whole_range(saved, "rows")])
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
@@ -50,17 +55,63 @@ def test_a_part_that_was_cut_is_none(saved: Part, length: int) -> None:
     assert load_part(saved.path) is None
 
 
-def test_a_part_with_any_byte_flipped_is_none(saved: Part) -> None:
-    """A byte that changed anywhere in a part, in its lines, its facts or its table, makes it None."""
+def test_a_part_with_any_byte_flipped_is_found_out(saved: Part) -> None:
+    """A byte that changed anywhere in a part of an older build is found out: in its footer at once, in its lines when they are read."""
     path, data = Path(saved.path), Path(saved.path).read_bytes()
     believed = []
 
     for place in range(0, len(data), 3):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-        if load_part(saved.path) is not None:
+        part = load_part(saved.path)
+        if part is None:
+            continue
+        try:
+            read_range(whole_range(part, "rows"))
             believed.append(place)
+        except DamagedPartError:
+            pass
 
     assert believed == []
+
+
+def test_a_bucket_of_a_damaged_part_is_found_out_where_the_damage_is(tmp_path: Path) -> None:
+    """Of a damaged part, the buckets that hold the damage cannot be read, and the others can."""
+    lines = sorted(hash_bytes(str(number).encode())[:KEY].encode() + b"line" for number in range(200))
+    path = Path(write_part(tmp_path / "part", lines).path)
+    path.write_bytes(b"X" + path.read_bytes()[1:])
+    part = load_part(str(path))
+    assert part is not None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "_BUCKET", 400)
+        buckets = list(bucket_ranges([part], "rows"))
+
+    assert len(buckets) > 8
+    with pytest.raises(DamagedPartError, match="bytes 0 to"):
+        read_lines_of(buckets[0].ranges)
+    rest = [line for bucket in buckets[1:] for line in read_lines_of(bucket.ranges)]
+    assert rest == lines[-len(rest) :]
+
+
+def test_the_digest_of_a_bucket_tells_its_lines(tmp_path: Path) -> None:
+    """A bucket has the same digest whether its parts were written now or before, and another one when any line is another."""
+    lines = [hash_bytes(str(number).encode())[:KEY].encode() + b"line" for number in range(50)]
+    fresh = write_part(tmp_path / "part", list(lines))
+    before = load_part(fresh.path)
+    assert before is not None
+
+    digests = [[bucket.digest for bucket in bucket_ranges([part], "rows")] for part in (fresh, before)]
+    others = {bucket_digest(write_part(tmp_path / str(i), [*lines[:i], lines[i] + b"!", *lines[i + 1 :]])) for i in range(len(lines))}
+
+    assert digests[0] == digests[1]
+    assert digests[0][0] not in others
+    assert len(others) == len(lines)
+
+
+def bucket_digest(part: Part) -> str:
+    """Return the digest of the one bucket of a small part."""
+    (bucket,) = bucket_ranges([part], "rows")
+    return bucket.digest
 
 
 def test_a_part_moved_to_another_name_is_none(saved: Part) -> None:
@@ -80,7 +131,9 @@ def test_ordered_lines_keep_their_order_in_a_file_of_their_own(tmp_path: Path) -
     assert (tmp_path / f"part{parts.ORDERED}evidence").read_bytes() == b"b\na\n"
     assert (part.sections["evidence"].length, part.sections["evidence"].records) == (4, 2)
     assert load_part(part.path) is None
-    assert load_part(part.path, keep=lambda section: section.digest == hash_bytes(b"b\na\n")) == part
+    kept = load_part(part.path, keep=lambda section: section.digest == hash_bytes(b"b\na\n"))
+    assert kept is not None
+    assert kept.sections == part.sections
 
 
 @given(several=st.lists(KEYED, max_size=4), bucket=st.integers(1, 300))
@@ -91,7 +144,7 @@ def test_buckets_hold_every_line_once(tmp_path_factory: pytest.TempPathFactory, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "_BUCKET", bucket)
 
-        found = [read_lines_of(ranges) for ranges in bucket_ranges(made, "rows")]
+        found = [read_lines_of(bucket.ranges) for bucket in bucket_ranges(made, "rows")]
 
     lines = [line for one in found for line in one]
     assert lines == sorted(line for one in several for line in one)
@@ -104,7 +157,7 @@ def test_a_bucket_takes_several_sections(tmp_path: Path) -> None:
     key = b"a" * KEY
     made = [write_part(tmp_path / "1", [key + b"1"], name="claims"), write_part(tmp_path / "2", [key + b"2"], name="permits")]
 
-    (ranges,) = bucket_ranges(made, "claims", "permits")
+    ((ranges, _),) = bucket_ranges(made, "claims", "permits")
 
     assert read_lines_of(ranges) == [key + b"1", key + b"2"]
     assert list(bucket_ranges(made, "nothing")) == []

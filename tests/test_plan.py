@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from distill.config import Config, Source
+from distill.config import Config, FieldSpec, LookupSpec, Source, VerdictSpec
 from distill.errors import ConfigError
 from distill.plan import Plan, build_plan
 from distill.stages import STAGES, stage_named
@@ -196,3 +196,78 @@ def test_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
 
     assert problem.endswith(": the name is no UTF-8; rename the file")
     problem.encode()
+
+
+def test_one_file_per_run_makes_the_folder_the_partition(tmp_path: Path) -> None:
+    """SPEC 1: with one file per run the partition is the folder; its files stand in the order of their names, the root's own by the source."""
+    made(tmp_path, "logs/b/2.json", "logs/b/10.json", "logs/b/c/1.json", "logs/top.json", "logs/a.d/1.json")
+
+    plan = plan_of(tmp_path, Source("src", "**/*.json", root="logs", reader="json_file"))
+
+    assert plan.partitions == ("src.jsonl", "src/a.d.jsonl", "src/b.jsonl", "src/b/c.jsonl")
+    assert plan.evidence == tuple(f"data/evidence/{partition}" for partition in plan.partitions)
+    assert [log.file.recorded for log in plan.logs if log.partition == "src/b.jsonl"] == ["src/b/10.json", "src/b/2.json"]
+    assert [ref.recorded for ref in stage_named("collect").inputs(plan)] == [log.file.recorded for log in plan.logs]
+
+
+@pytest.mark.parametrize(("prefix", "expected"), [("", ("src.jsonl", "b.jsonl")), ("day", ("day.jsonl", "day/b.jsonl"))])
+def test_prefix_also_stands_before_folders(tmp_path: Path, prefix: str, expected: tuple[str, ...]) -> None:
+    """A prefix replaces the source's name before folders too."""
+    made(tmp_path, "b/2.json", "top.json")
+
+    plan = plan_of(tmp_path, Source("src", "**/*.json", reader="json_file", partition_prefix=prefix))
+
+    assert sorted(plan.partitions) == sorted(expected)
+
+
+def test_folder_of_two_sources_is_told(tmp_path: Path) -> None:
+    """SPEC 1: two sources whose files lie in one folder may not share its partition."""
+    made(tmp_path, "b/1.json", "b/2.txt")
+    sources = [Source(name, f"b/*.{name}", reader="json_file", partition_prefix="") for name in ("json", "txt")]
+
+    (problem,) = problems_of(tmp_path, *sources)
+
+    assert problem == "partition 'b.jsonl': both json/b/1.json and txt/b/2.txt; set another partition_prefix"
+
+
+def beside(*paths: str) -> Source:
+    """Return a source with lookups and verdicts in these files."""
+    lookup = LookupSpec("look", paths[0], key="id", by=FieldSpec(path="id"))
+    return src(
+        "*.jsonl",
+        root="logs",
+        lookups=(lookup,),
+        verdicts=tuple(VerdictSpec(path, path, "test", FieldSpec(path="id")) for path in paths[1:]),
+    )
+
+
+def test_second_files_are_inputs_of_collect(tmp_path: Path) -> None:
+    """SPEC 1, 2: lookup and verdict files are recorded below their source, once each, and are inputs of collect alone."""
+    made(tmp_path, "logs/x.jsonl", "logs/side/b.json", "logs/side/a.csv")
+
+    plan = plan_of(tmp_path, beside("side/b.json", "side/a.csv", "./side/b.json"))
+
+    assert [(ref.path, ref.recorded) for ref in plan.sides] == [
+        ("logs/side/a.csv", "src/side/a.csv"),
+        ("logs/side/b.json", "src/side/b.json"),
+    ]
+    assert [stage.name for stage in STAGES if set(plan.sides) & set(stage.inputs(plan))] == ["collect"]
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("../out.json", "leaves the root 'logs' of its source"),
+        ("link.json", "leaves the root 'logs' of its source"),
+        ("none.json", "there is no file 'none.json' below 'logs'"),
+        ("x.jsonl", "src/x.jsonl: is a log and a lookup or verdict file of one source"),
+    ],
+)
+def test_second_file_must_lie_below_the_root(tmp_path: Path, path: str, found: str) -> None:
+    """SPEC 2: a lookup or verdict file that leaves the root, is not there or is a log too is a config error that says so."""
+    made(tmp_path, "logs/x.jsonl", "out.json")
+    (tmp_path / "logs/link.json").symlink_to(tmp_path / "out.json")
+
+    (problem,) = problems_of(tmp_path, beside(path))
+
+    assert found in problem.replace("leaves the root 'logs';", "leaves the root 'logs' of its source;")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distill.config import Config, Playbooks
+from distill.config import Config, Playbooks, Source
 from distill.hashing import row_id
 from distill.outcome import Outcome
 from distill.runs import Run
@@ -95,12 +95,11 @@ def test_pitfalls_come_from_lessons_persons_and_errors() -> None:
 
 @pytest.mark.parametrize(
     ("runs", "when"),
-    [([made_run("a", "rejected")], "Add two numbers."), ([made_run("a", "review", lessons=["x"], instruction="Review me.")], "Review me."),
-     ([made_run("a", response=None), made_run("b", "rejected", instruction="Bad.")], "Bad.")],
-    ids=["rejected", "lesson_only", "accepted_without_answer"],
+    [([made_run("a", "rejected")], "Add two numbers."), ([made_run("a", "review", lessons=["x"], instruction="Review me.")], "Review me.")],
+    ids=["rejected", "lesson_only"],
 )  # fmt: skip
 def test_group_without_passing_run_gives_pitfalls(runs: list[Run], when: str) -> None:
-    """Where no run passed with an answer the playbook is of kind pitfalls and has no steps."""
+    """Where no run passed the playbook is of kind pitfalls and has no steps."""
     found = playbook(*runs)
 
     assert (found.kind, found.steps, found.when, found.single_support) == ("pitfalls", [], when, False)
@@ -161,3 +160,46 @@ def test_title_is_the_first_line_that_says_something(text: str, title: str) -> N
     """A title is the first line with text, cut to 80 characters."""
     assert make_title(text) == title
     assert len(title) <= 80
+
+
+def test_a_cumulative_success_counts_once() -> None:
+    """Of successes that later files repeat, the first by file and place counts; failures, other tasks and other sources count as ever."""
+    runs = [made_run(name, kind) for name, kind in (("d", "accepted"), ("a", "accepted"), ("c", "rejected"), ("b", "accepted"))]
+    config = Config(sources=(Source(name=made_run("a").evidence.source, glob="*", cumulative="task_id"),))
+
+    (found,) = rows_of(list(run(runs, config)), PLAYBOOKS)
+    (usual,) = rows_of(list(run(runs, Config())), PLAYBOOKS)
+    (other,) = rows_of(list(run(runs, Config(sources=(Source(name="other", glob="*", cumulative="task_id"),)))), PLAYBOOKS)
+
+    assert isinstance(found, Playbook)
+    assert isinstance(usual, Playbook)
+    assert (usual.counts["accepted"], found.counts["accepted"], found.counts["rejected"]) == (3, 1, 1)
+    assert (usual.source_run_ids, found.source_run_ids) == (["run-a", "run-b", "run-d"], ["run-a"])
+    assert (found.single_support, found.evidence_ids) == (True, ["a", "b", "c", "d"])
+    assert [step.of for step in found.steps] == [1]
+    assert other == usual
+
+
+def test_lessons_of_repeated_successes_are_heard() -> None:
+    """A success that only repeats an earlier one adds to no count, and its lessons stand among the others."""
+    runs = [made_run("a"), made_run("b", lessons=["look first"])]
+
+    (found,) = rows_of(
+        list(run(runs, Config(sources=(Source(name=made_run("a").evidence.source, glob="*", cumulative="tags.env"),)))), PLAYBOOKS
+    )
+    (once,) = rows_of(
+        list(run(runs, Config(sources=(Source(name=made_run("a").evidence.source, glob="*", cumulative="task_id"),)))), PLAYBOOKS
+    )
+
+    assert isinstance(found, Playbook)
+    assert isinstance(once, Playbook)
+    assert (found.counts["accepted"], once.counts["accepted"]) == (2, 1)
+    assert [pitfall.text for pitfall in once.pitfalls] == ["look first"]
+
+
+def test_accepted_runs_without_answer_make_a_playbook_without_steps() -> None:
+    """A log that holds verdicts and lessons and no answers gives a playbook of lessons, with the runs that passed."""
+    found = playbook(made_run("a", response=None, lessons=["look first"]), made_run("b", "rejected", response=None))
+
+    assert (found.kind, found.steps, found.source_run_ids, found.failed_run_ids) == ("playbook", [], ["run-a"], ["run-b"])
+    assert [pitfall.text for pitfall in found.pitfalls] == ["look first"]

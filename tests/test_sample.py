@@ -17,7 +17,7 @@ from tests.harness import STAGE_NAMES, Project, Result
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "fixtures/sample"
-ABSENT = {"ambiguous_verdict"}
+ABSENT = {"ambiguous_verdict", "no_run"}
 """Reasons the sample cannot show: verdicts joined from a second file."""
 
 SKIPPED = {

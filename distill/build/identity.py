@@ -15,6 +15,7 @@ from typing import Any
 from distill.build.store import Store
 from distill.canonical import dump_canonical
 from distill.config import Config, setting_values
+from distill.formats import FORMATS, format_module
 from distill.stages import STAGES, Stage
 
 __all__ = ["identity_of"]
@@ -31,8 +32,29 @@ def identity_of(stage: Stage, config: Config, store: Store) -> dict[str, Any]:
     return {
         "code_hash": _code_hashes(store)[stage.name],
         "config_hash": _config_hash(stage.name, dump_canonical(setting_values(config, stage.settings)), store),
-        "tool_versions": _tool_versions(stage.name, store),
+        "tool_versions": _tool_versions(stage.name, store) | (_formats_of_others(config) if stage.name == "collect" else {}),
     }
+
+
+def _formats_of_others(config: Config) -> dict[str, str]:
+    """Return the hash of the code of every format that an installed package brings; an edit of it is a change as one of ours is."""
+    own = {entry.name for entry in FORMATS}
+    names = sorted({source.format for source in config.sources if source.format is not None} - own)
+    return {f"format {name}": _hash_module(format_module(name)) for name in names}
+
+
+def _hash_module(name: str) -> str:
+    from importlib.util import find_spec  # noqa: PLC0415 -- only where a package brings a format
+
+    from distill.hashing import aggregate_hash, hash_bytes  # noqa: PLC0415 -- likewise
+
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        return "unknown"
+    folders = spec.submodule_search_locations
+    base = Path(spec.origin).parent
+    files = [file for folder in folders for file in Path(folder).rglob("*.py")] if folders else [Path(spec.origin)]
+    return aggregate_hash((file.relative_to(base).as_posix(), hash_bytes(file.read_bytes())) for file in files)
 
 
 def _config_hash(stage: str, settings: str, store: Store) -> str:
@@ -93,7 +115,7 @@ def _code_hashes(store: Store) -> dict[str, str]:
 def _signature() -> str:
     """Return the fingerprints of every file of the package; code does not change under a running process."""
     found: list[str] = []
-    for folder in (_PACKAGE, *(_PACKAGE / name for name in ("formats", "schemas", "stages", "units"))):
+    for folder in (_PACKAGE, *(_PACKAGE / name for name in ("formats", "readers", "schemas", "stages", "units"))):
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".py"):
@@ -127,15 +149,15 @@ def _imports_of(modules: list[str]) -> dict[str, Path]:
 
 @cache
 def _imported_by(name: str, path: Path) -> tuple[str, ...]:
-    """Return what one module imports, anywhere in it; the table of formats imports every format."""
+    """Return what one module imports, anywhere in it; the tables of formats and readers import every one."""
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    if name == "distill.formats":
-        names += [f"distill.formats.{file.stem}" for file in sorted((_PACKAGE / "formats").glob("*.py"))]
+    if name in {"distill.formats", "distill.readers"}:
+        names += [f"{name}.{file.stem}" for file in sorted((_PACKAGE / name.rpartition(".")[2]).glob("*.py"))]
     return tuple(names)
 
 

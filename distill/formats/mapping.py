@@ -1,98 +1,89 @@
-"""A source described by the config alone: path expressions, file-name groups, constants, templates, counts (SPEC 2).
+"""A source described by the config alone (SPEC 2): fields, messages, signals, runs in one record, second files.
 
-Expressions are compiled once per source; a path that is one plain name costs a dictionary look-up.
+Everything is compiled once per source; a path that is a plain name costs a dictionary look-up. What finds a value is in
+`distill.formats.fields`, `messages` and `signals`; which expressions found nothing in `matching`.
 """
 
-import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
-import jmespath
-import msgspec
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from distill.canonical import dump_sorted
-from distill.config import Config, FieldSpec, SignalSpec, Source
-from distill.config_file import EVIDENCE_FIELDS
+from distill.config import Config, Source
 from distill.errors import ConfigError
-from distill.formats.native import RawMessage, build_messages, read_conversation
-from distill.formats.reading import Position, Reader, Reading, convert_time
+from distill.formats.explode import compile_explode
+from distill.formats.fields import Fields, Take, as_count, as_text, compile_field, plain_text, read_texts
+from distill.formats.joining import compile_joins, is_blank
+from distill.formats.matching import Seen
+from distill.formats.messages import compile_cut, compile_messages
+from distill.formats.native import read_conversation
+from distill.formats.paths import check_path, compile_path, template_paths
+from distill.formats.reading import Position, Reading, convert_time
+from distill.formats.signals import compile_signal
 from distill.jsonl import BadLine
-from distill.schemas.evidence import Signal
+from distill.schemas.evidence import Signal, Tokens
+from distill.sides import Sides
 
-__all__ = ["build_reader", "check_expressions"]
+__all__ = ["MappedReader", "build_reader", "check_expressions", "found_values"]
 
-Getter = Callable[[dict[str, Any], Position], Any]
-_IDS = frozenset({"run_id", "task_id", "group", "subject"})
-
-
-class _Signal(NamedTuple):
-    spec: SignalSpec
-    value: Callable[[dict[str, Any]], Any]
-    by: Callable[[dict[str, Any]], Any] | None
-    confidence: Callable[[dict[str, Any]], Any] | None
+One = Callable[[dict[str, Any], Position], Reading]
+_TALK = ("instruction", "response")
+_SHOWN = 20
 
 
 def check_expressions(source: Source) -> list[str]:
     """Return what is wrong with the path expressions of a source."""
-    specs = [spec for _, several in source.fields for spec in several] + [spec for _, spec in source.tags]
-    paths = [spec.count if spec.path is None else spec.path for spec in specs]
+    problems = [(path, check_path(path)) for path in _all_paths(source)]
+    return [f"source {source.name!r}: {path!r} is no path expression: {told}" for path, told in problems if told is not None]
+
+
+def _all_paths(source: Source) -> list[str]:
+    """Return every path of a source, those into rows of second files too."""
+    specs = [spec for _, several in source.fields for spec in several] + [spec for _, spec in (*source.tags, *source.tokens)]
+    specs += [spec for one in source.lookups for spec in (one.by, one.line) if spec is not None] + [one.by for one in source.verdicts]
+    paths: list[str | None] = []
+    for spec in specs:
+        paths += [spec.path, spec.count, spec.inside, spec.role, spec.content, *template_paths(spec.template or "")]
+        paths += [part.path for part in spec.zip]
     for signal in source.signals:
-        paths += [signal.path, signal.by, signal.confidence]
-    found: list[str] = []
-    for path in (path for path in paths if path is not None):
-        try:
-            _compile(path)
-        except jmespath.exceptions.JMESPathError as err:
-            found.append(f"source {source.name!r}: {path!r} is no path expression: {str(err).splitlines()[0]}")
-    return found
+        paths += [signal.path, signal.by, signal.confidence, signal.aspect_path, signal.each, signal.where, *(signal.checks or ())]
+    if source.explode is not None:
+        paths += [source.explode.list, source.explode.keys, *source.explode.parallel]
+    paths.append(source.failed_turns.path if source.failed_turns else None)
+    paths += [one.key for one in source.lookups]
+    for side in source.verdicts:
+        paths += [
+            side.key,
+            side.value,
+            side.reviewer,
+            side.confidence,
+            *(path for path, _ in side.lists),
+            *(path for _, path in side.totals),
+        ]
+    return [path for path in paths if path is not None]
 
 
-def _compile(path: str) -> Callable[[dict[str, Any]], Any]:
-    if re.fullmatch(r"[A-Za-z_]\w*", path):
-        return lambda record: record.get(path)
-    expression = jmespath.compile(path)
+class MappedReader:
+    """The reader of a mapped source; `seen` tells what its expressions found."""
 
-    def search(record: dict[str, Any]) -> Any:
-        try:
-            return expression.search(record)
-        except jmespath.exceptions.JMESPathError as err:
-            raise BadLine("mistyped_field", f"{path}: {str(err).splitlines()[0]}") from err
+    def __init__(self, source: Source, read: One) -> None:
+        """Keep what reads one run."""
+        self.seen, self._read = Seen(source), read
+        self._explode = compile_explode(source.explode) if source.explode is not None else None
 
-    return search
-
-
-def _getter(spec: FieldSpec) -> Getter:
-    if spec.path is not None:
-        find = _compile(spec.path)
-        return lambda record, position: find(record)
-    if spec.count is not None:
-        find = _compile(spec.count)
-        return lambda record, position: _length(find(record), spec) + spec.plus
-    if spec.group is not None:
-        name, pattern = spec.group, re.compile(spec.pattern) if spec.pattern else None
-        return lambda record, position: _part(position.groups.get(name), pattern)
-    if spec.template is not None:
-        template = spec.template
-        return lambda record, position: re.sub(r"\{(\w+)\}", lambda match: position.groups.get(match[1]) or "", template)
-    return lambda record, position: spec.const
+    def __call__(self, record: dict[str, Any], position: Position, /) -> Reading | list[Reading]:
+        """Understand one record."""
+        if self._explode is None:
+            self.seen.note(record, position)
+            return self._read(record, position)
+        views, warning = self._explode(record)
+        for view in views or [record]:
+            self.seen.note(view, position)
+        found = [self._read(view, position) for view in views]
+        return [reading._replace(warning=warning or reading.warning) for reading in found]
 
 
-def _length(value: Any, spec: FieldSpec) -> int:
-    if value is None:
-        return 0
-    if not isinstance(value, list):
-        raise BadLine("mistyped_field", f"{spec.count}: found {type(value).__name__}, expected a list to count")
-    return len(value)
-
-
-def _part(text: str | None, pattern: re.Pattern[str] | None) -> str | None:
-    if text is None or pattern is None:
-        return text
-    match = pattern.search(text)
-    return match.group(0) if match else None
-
-
-def build_reader(source: Source, config: Config) -> Reader:
+def build_reader(source: Source, config: Config, sides: Sides | None = None) -> MappedReader:
     """Compile the mapping of one source.
 
     Raises:
@@ -101,119 +92,115 @@ def build_reader(source: Source, config: Config) -> Reader:
     problems = check_expressions(source)
     if problems:
         raise ConfigError(problems)
-    fields = [(name, [_getter(spec) for spec in specs]) for name, specs in source.fields]
-    tags = [(name, _getter(spec)) for name, spec in source.tags]
-    signals = [
-        _Signal(spec, _compile(spec.path), *(_compile(path) if path else None for path in (spec.by, spec.confidence)))
-        for spec in source.signals
-    ]
+    return MappedReader(source, _compile_run(source, sides))
 
-    declared = {name for name, _ in fields}
+
+def _compile_run(source: Source, sides: Sides | None) -> One:
+    """Return the function that understands one run."""
+    places = Fields(source, sides)
+    plain = [found for name, specs in source.fields if (found := plain_text(name, specs)) is not None]
+    quick = {name for name, _, _ in plain} | {"messages"}
+    fields = [(name, compile_field(name, specs, places)) for name, specs in source.fields if name not in quick]
+    tags = [(name, places.take(spec)) for name, spec in source.tags]
+    talk, declared = compile_messages(source, places), {name for name, _ in source.fields}
+    cut = compile_cut(source.strip_markers) if source.strip_markers else None
+    signals, tokens, name_run = _compile_signals(source, sides), _compile_tokens(source, places), source.run_id == "position"
+    timed, no_task = "created_at" in declared, source.task_id_required
 
     def read(record: dict[str, Any], position: Position) -> Reading:
-        values: dict[str, Any] = {}
-        for name, getters in fields:
-            found = [getter(record, position) for getter in getters]
-            values[name] = _convert(name, found)
-        conversation, warning = read_conversation(_messages(values), values.get("instruction"), values.get("response"))
-        values |= conversation
-        values["tags"] = {name: text for name, getter in tags if (text := _text(name, getter(record, position), ids=True)) is not None}
-        found_signals = [signal for spec in signals if (signal := _signal(spec, record)) is not None]
-        values["signals"] = [signal for signal in found_signals if signal.kind != "judge" or not _is_blank(values, declared)]
-        if values.get("created_at") is not None:
+        values = read_texts(record, plain)
+        for name, take in fields:
+            values[name] = take(record, position)
+        messages, warning = talk(record, position) if talk is not None else (None, None)
+        instruction, response = values.get("instruction"), values.get("response")
+        if cut is not None:
+            instruction, response = cut(instruction), cut(response)
+        if messages is None:
+            values["instruction"], values["messages"], values["response"] = instruction, None, response
+        else:
+            conversation, told = read_conversation(messages, instruction, response)
+            values |= conversation
+            warning = warning or told
+        if tags:
+            values["tags"] = {name: text for name, take in tags if (text := as_text(name, take(record, position), ids=True)) is not None}
+        if tokens is not None:
+            values["tokens"] = tokens(record, position)
+        if timed and values["created_at"] is not None:
             values["created_at"] = convert_time(values["created_at"], source)
-        if source.run_id == "position":
-            values["run_id"] = f"position:{position.recorded_path}:{position.line}"
-        if source.task_id_required and values.get("task_id") is None:
+        if name_run:
+            values["run_id"] = _position_id(record, position, exploded=source.explode is not None)
+        values["signals"] = signals(record, position, values)
+        if no_task and values.get("task_id") is None:
             raise BadLine("missing_field", "task_id is null, and the source says task_id_required")
         return Reading(values, warning)
 
     return read
 
 
-def _is_blank(values: dict[str, Any], declared: set[str]) -> bool:
-    """Tell whether a judge had no input or no output to look at; a log that holds neither, only verdicts, says nothing of that."""
-    seen = [name for name in ("instruction", "response") if declared & {name, "messages"}]
-    return any(not (values[name] or "").strip() for name in seen)
+def _position_id(record: dict[str, Any], position: Position, *, exploded: bool) -> str:
+    """Return a run id made of the place: source, path and line, member, place or key, and the place within the record."""
+    if position.member is not None:
+        place = f"!{position.member}"
+    elif position.key is not None:
+        place = f"{{{position.key}}}"
+    elif position.index is not None:
+        place = f"[{position.index}]"
+    else:
+        place = f":{position.line}"
+    return f"position:{position.recorded_path}{place}" + (f"#{record['index']}" if exploded else "")
 
 
-def _messages(values: dict[str, Any]) -> Any:
-    raw = values.get("messages")
-    if raw is None:
+def _compile_tokens(source: Source, places: Fields) -> Callable[[dict[str, Any], Position], Tokens | None] | None:
+    if not source.tokens:
         return None
-    try:
-        return build_messages(msgspec.convert(raw, list[RawMessage]))
-    except msgspec.ValidationError as err:
-        raise BadLine("mistyped_field", f"messages: {err}") from err
+    takes = {name: places.take(spec) for name, spec in source.tokens}
+    read_input: Take = takes.get("input", _nothing)
+    read_output: Take = takes.get("output", _nothing)
+
+    def read(record: dict[str, Any], position: Position) -> Tokens | None:
+        given, made = as_count("tokens.input", read_input(record, position)), as_count("tokens.output", read_output(record, position))
+        return None if given is None and made is None else Tokens(input=given, output=made)
+
+    return read
 
 
-def _convert(name: str, found: list[Any]) -> Any:
-    kind = EVIDENCE_FIELDS[name]
-    if kind == "list":
-        return [text for value in found for text in _texts(name, value)]
-    value = found[0]
-    if kind == "text":
-        text = _text(name, value, ids=name in _IDS)
-        return text or None if name in _IDS else text
-    if value is None or kind == "messages":
-        return value
-    right = isinstance(value, int) if kind == "count" else isinstance(value, int | float)
-    if not right or isinstance(value, bool) or value < 0:
-        raise BadLine("mistyped_field", f"{name}: found {value!r}, expected a {kind} of zero or more")
-    return value
+def _nothing(record: dict[str, Any], position: Position) -> None:
+    return None
 
 
-def _text(name: str, value: Any, *, ids: bool = False) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "\n".join(value)
-    if ids and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise BadLine("mistyped_field", f"{name}: found {type(value).__name__}, expected text or a list of texts")
+def _compile_signals(source: Source, sides: Sides | None) -> Callable[[dict[str, Any], Position, dict[str, Any]], list[Signal]]:
+    """Return the function that finds every signal of a run; a judge that had nothing to look at gives none."""
+    specs = [compile_signal(spec) for spec in source.signals]
+    join = compile_joins(source, sides)
+    declared = {name for name, _ in source.fields}
+    seen = [name for name in _TALK if declared & {name, "messages"}]  # a log that holds neither, only verdicts, says nothing of that
+    judged = seen and "judge" in {*(spec.kind for spec in source.signals), *(spec.kind for spec in source.verdicts)}
+
+    def read(record: dict[str, Any], position: Position, values: dict[str, Any]) -> list[Signal]:
+        found: list[Signal] = []
+        for read_signal in specs:
+            found += read_signal(record)
+        if join is not None:
+            found += join(record, position, values)
+        if judged and is_blank(values, seen):
+            return [signal for signal in found if signal.kind != "judge"]
+        return found
+
+    return read
 
 
-def _texts(name: str, value: Any) -> list[str]:
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [value]
-    if not isinstance(value, list):
-        value = [value]
-    if name == "reference":
-        return [item if isinstance(item, str) else dump_sorted(item) for item in value]
-    if not all(isinstance(item, str) for item in value):
-        raise BadLine("mistyped_field", f"{name}: found {type(value[0]).__name__}, expected text or a list of texts")
-    return list(value)
-
-
-def _signal(compiled: _Signal, record: dict[str, Any]) -> Signal | None:
-    spec, value = compiled.spec, compiled.value(record)
-    if value is None:
-        return None
-    if _is_in(value, spec.infrastructure):
-        return Signal(kind="infrastructure", verdict="none", value=value, where=spec.path)
-    by = compiled.by(record) if compiled.by else None
-    confidence = compiled.confidence(record) if compiled.confidence else None
-    if confidence is not None and (isinstance(confidence, bool) or not isinstance(confidence, int | float)):
-        raise BadLine("mistyped_field", f"{spec.confidence}: found {confidence!r}, expected a number")
-    return Signal(
-        kind=spec.kind, aspect=spec.aspect, verdict=_verdict(spec, value), value=value, confidence=confidence,  # type: ignore[arg-type]
-        by=None if by is None else str(by), where=spec.path,
-    )  # fmt: skip
-
-
-def _verdict(spec: SignalSpec, value: Any) -> Any:
-    if spec.threshold:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise BadLine("mistyped_field", f"{spec.path}: found {value!r}, expected a number between the thresholds")
-        return "pass" if value >= spec.pass_[0] else "fail" if value <= spec.fail[0] else "partial"
-    for verdict, known in (("pass", spec.pass_), ("fail", spec.fail), ("partial", spec.partial)):
-        if _is_in(value, known):
-            return verdict
-    expected = [*spec.pass_, *spec.fail, *spec.partial, *spec.infrastructure]
-    raise BadLine("mistyped_field", f"{spec.path}: found {value!r}, expected one of {expected}")
-
-
-def _is_in(value: Any, known: tuple[Any, ...]) -> bool:
-    return any(type(value) is type(item) and value == item for item in known)
+def found_values(source: Source, records: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return the raw values each signal meets, as sorted JSON, with their counts: the most frequent 20, by count and text."""
+    explode = compile_explode(source.explode) if source.explode else None
+    met: dict[str, Counter[str]] = {}
+    for record in records:
+        for view in [record] if explode is None else explode(record).records:
+            for i, spec in enumerate(source.signals):
+                if spec.path is None:
+                    continue
+                items = compile_path(spec.each)(view) if spec.each else [view]
+                name = f"signals[{i}]: {spec.each}[].{spec.path}" if spec.each else f"signals[{i}]: {spec.path}"
+                for item in items if isinstance(items, list) else []:
+                    if spec.where is None or compile_path(spec.where)(item):
+                        met.setdefault(name, Counter())[dump_sorted(compile_path(spec.path)(item))] += 1
+    return {name: dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_SHOWN]) for name, counts in sorted(met.items())}

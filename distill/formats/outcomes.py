@@ -1,12 +1,13 @@
 """The native log `outcomes`: one run a line, with its errors, its tests and the agent's own claim (SPEC 2.1)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from distill.config import Config, Source
 from distill.formats.native import Count, NativeRow, common_values, compile_patterns, find_infrastructure
-from distill.formats.reading import Position, Reader, Reading, convert_row
+from distill.formats.reading import Position, Reading, convert_row
 from distill.jsonl import BadLine
 from distill.schemas.evidence import Checks, Signal, Verdict
 
@@ -35,7 +36,7 @@ class OutcomesRow(NativeRow, kw_only=True):
     """Executed checks."""
 
 
-def build_reader(source: Source, config: Config) -> Reader:
+def build_reader(source: Source, config: Config, sides: Any = None) -> Callable[[dict[str, Any], Position], Reading]:
     """Return the reader of one source."""
     patterns = compile_patterns(config)
 

@@ -9,7 +9,7 @@ from distill.jsonl import BadLine
 from distill.schemas.evidence import EvidenceRecord, Message
 from distill.times import BadTime, parse_time
 
-__all__ = ["Position", "Reader", "Reading", "convert_row", "convert_time", "first_user_text"]
+__all__ = ["Grouper", "Position", "Reader", "Reading", "convert_row", "convert_time", "first_user_text"]
 
 
 T = TypeVar("T")
@@ -24,6 +24,14 @@ class Position(NamedTuple):
     """Line, counted from 1."""
     groups: dict[str, str | None]
     """Named groups of the file pattern."""
+    offset: int = 0
+    """Byte at which the record starts, in the unpacked file."""
+    member: str | None = None
+    """Member of an archive."""
+    index: int | None = None  # type: ignore[assignment]  # hides tuple.index, which nobody needs
+    """Place in an array, counted from 0."""
+    key: str | None = None
+    """Key in an object."""
 
 
 class Reading(NamedTuple):
@@ -38,12 +46,29 @@ class Reading(NamedTuple):
 class Reader(Protocol):
     """A compiled format: call it with a decoded record and its position.
 
+    A list is for a record that may hold several runs: each run takes its place in the list into its id, and an empty list is a record
+    that holds none (`no_run`).
+
     Raises:
         BadLine: the record says something that cannot be read.
     """
 
-    def __call__(self, record: dict[str, Any], position: Position, /) -> Reading:
+    def __call__(self, record: dict[str, Any], position: Position, /) -> Reading | list[Reading]:
         """Understand one record."""
+
+
+class Grouper(Protocol):
+    """A compiled format whose runs may lie over several records, as traces do: a run is all fragments of one key in a partition.
+
+    Raises:
+        BadLine: from both, where a record or a run says something that cannot be read.
+    """
+
+    def split(self, record: dict[str, Any], position: Position, /) -> list[tuple[str, Any]]:
+        """Return the key and the fragment of each run the record holds, in its order; an empty list holds none (`no_run`)."""
+
+    def merge(self, key: str, fragments: list[Any], position: Position, /) -> Reading:
+        """Understand one run from its fragments in the order of the records; `position` is that of the first."""
 
 
 def convert_row(record: dict[str, Any], kind: type[T]) -> T:

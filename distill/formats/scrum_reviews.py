@@ -1,11 +1,12 @@
 """The native log `scrum_reviews`: a reviewer's verdict on a run, a person's or a model's (SPEC 2.1)."""
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from distill.config import Config, Source
 from distill.formats.native import Count, NativeRow, common_values
-from distill.formats.reading import Position, Reader, Reading, convert_row
+from distill.formats.reading import Position, Reading, convert_row
 from distill.jsonl import BadLine
 from distill.schemas.evidence import Signal, Verdict
 
@@ -36,7 +37,7 @@ class ReviewRow(NativeRow, kw_only=True):
     """On which attempt it was accepted."""
 
 
-def build_reader(source: Source, config: Config) -> Reader:
+def build_reader(source: Source, config: Config, sides: Any = None) -> Callable[[dict[str, Any], Position], Reading]:
     """Return the reader of one source."""
 
     def read(record: dict[str, Any], position: Position) -> Reading:

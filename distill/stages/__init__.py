@@ -46,7 +46,7 @@ class Stage(NamedTuple):
 
 
 def _raw(plan: Plan) -> tuple[FileRef, ...]:
-    return tuple(log.file for log in plan.logs)
+    return (*(log.file for log in plan.logs), *plan.sides)
 
 
 def _refs(*names: str) -> tuple[FileRef, ...]:
@@ -80,7 +80,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "extract-playbooks", "extract_playbooks", "distill.stages.extract_playbooks", "distil one playbook per task", "run",
-        ("collect", "score"), _corpus, lambda plan: (PLAYBOOKS,), ("playbooks", "scopes"), units="distill.units.extract_playbooks",
+        ("collect", "score"), _corpus, lambda plan: (PLAYBOOKS,), ("playbooks", "scopes", "cumulative"),
+        units="distill.units.extract_playbooks",
     ),
     Stage(
         "export-rag", "export_rag", "distill.stages.export_rag", "export documents for retrieval", "candidate",

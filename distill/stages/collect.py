@@ -1,99 +1,135 @@
-"""collect: raw logs to evidence, one outcome per record (SPEC 2, SPEC 9)."""
+"""collect: raw logs to evidence, one outcome for each run a record holds (SPEC 2, SPEC 6, SPEC 9).
 
-import base64
-from collections.abc import Iterable, Iterator
+What becomes of one record is in `distill.stages.records`; runs that lie over several records are in `distill.stages.grouping`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
+from itertools import chain, groupby
 from typing import Any
 
-from distill.config import Config
-from distill.formats import format_module
-from distill.formats.reading import Position, Reader
-from distill.hashing import hash_bytes, row_id
-from distill.jsonl import RAW_KEPT, BadLine, RawLine, decode_line
-from distill.outcome import Outcome, Row
-from distill.plan import EVIDENCE, RawLog
-from distill.reasons import action_of
-from distill.schemas.evidence import EvidenceRecord, Provenance
-from distill.schemas.quarantine_row import QuarantineRow
-from distill.stages import QUARANTINE
+from distill.config import Config, Source
+from distill.formats import find_format
+from distill.formats.joining import join_reader, join_reading
+from distill.formats.matching import describe_facts, merge_facts
+from distill.formats.reading import Grouper, Position, Reader, Reading
+from distill.jsonl import BadLine, RawLine
+from distill.outcome import Outcome
+from distill.plan import RawLog
+from distill.sides import Sides
+from distill.stages.constant import Constants, describe_constants
+from distill.stages.grouping import Group, Keep, hold
+from distill.stages.records import accept_run, decode_log, leave_out, place_of_record, skip_record
 
-__all__ = ["run"]
+__all__ = ["Collector", "judge_facts", "run"]
 
-_TARGET = f"{QUARANTINE}/collect.jsonl"
+Lines = Iterable[RawLine | BadLine]
+FindSides = Callable[[str], Sides | None]
 
 
-def run(logs: Iterable[tuple[RawLog, Iterable[RawLine | BadLine]]], config: Config) -> Iterator[Outcome]:
-    """Yield one outcome per record, in the order of partitions and lines.
+def no_sides(name: str) -> None:
+    """Return that a source has no second files."""
 
-    `logs` are raw files with their lines; a damaged compressed file ends its lines with a BadLine.
+
+def run(logs: Iterable[tuple[RawLog, Lines]], config: Config, sides: FindSides = no_sides, keep: Keep = hold) -> Iterator[Outcome]:
+    """Yield one outcome per run or unreadable record, in the order of partitions and records, then what is to be told of the sources.
+
+    `logs` are raw files with their records in the order of the plan; a record that cannot be read comes as a BadLine with its place, a
+    file that cannot be read further ends with a BadLine without. `sides` gives the second files of a source, `keep` a place for the raw
+    records of formats that group.
     """
-    readers: dict[str, Reader] = {}
-    for log, lines in logs:
-        name = log.source.name
-        if name not in readers:
-            readers[name] = import_module(format_module(log.source.format)).build_reader(log.source, config)
-        yield from _read_log(log, lines, readers[name], config)
+    collector = Collector(config, sides, keep)
+    yield from collector.collect(logs)
+    yield from judge_facts({name: [facts] for name, facts in collector.facts().items()}, config)
 
 
-def _read_log(log: RawLog, lines: Iterable[RawLine | BadLine], read: Reader, config: Config) -> Iterator[Outcome]:
-    target = f"{EVIDENCE}/{log.partition}"
-    groups = dict(log.groups)
-    last = RawLine(0, 0, b"", ended=False, length=0, hash=None)
-    for line in lines:
-        if isinstance(line, BadLine):
-            end = RawLine(last.number + 1, last.offset + last.length + last.ended, b"", ended=True, length=0, hash=None)
-            yield _skip(log, end, line)
-            return
-        last = line
-        try:
-            record = _decode(line, config)
-        except BadLine as bad:
-            if not line.ended and line.hash is None and bad.reason != "duplicate_key":
-                told = f"pending: {log.file.recorded}:{line.number} is not finished yet"
-                yield Outcome("accepted", None, file=log.partition, warning=told)
-                return
-            yield _skip(log, line, bad)
-            continue
-        try:
-            reading = read(record, Position(log.file.recorded, line.number, groups))
-        except BadLine as bad:
-            yield _skip(log, line, bad)
-            continue
-        evidence = _build(log, line, groups, reading.values, config)
-        warning = f"{reading.warning}: {log.source.name}" if reading.warning else None
-        yield Outcome("accepted", evidence.id, file=log.partition, rows=(Row(target, None, evidence),), warning=warning)
+def judge_facts(facts: dict[str, list[dict[str, Any]]], config: Config) -> Iterator[Outcome]:
+    """Yield the errors and warnings that only all records of a source show; `facts` are those of every unit, by source."""
+    for source in config.sources:
+        told = facts.get(source.name, [])
+        for text in describe_constants(source.name, [one["constant"] for one in told]):
+            yield Outcome("accepted", None, warning=text)
+        seen = [one["seen"] for one in told if one["seen"] is not None]
+        for text in describe_facts(source, merge_facts(seen)) if seen else ():
+            yield Outcome("accepted", None, error=text)
 
 
-def _decode(line: RawLine, config: Config) -> dict[str, Any]:
-    if line.hash is not None:
-        found = f"the line has {line.length} bytes, at most {config.max_line_bytes} are read; raise max_line_bytes"
-        raise BadLine("line_too_long", found)
-    return decode_line(line.raw)
+class _Compiled:
+    """A source made ready to be read, and what was seen of it."""
+
+    def __init__(self, source: Source, config: Config, sides: Sides | None) -> None:
+        form = find_format(source.format)
+        if form is None:
+            raise KeyError(source.format)
+        module = import_module(form.module)
+        self._source, self._sides, self.constants = source, sides, Constants()
+        self.grouper: Grouper | None = module.build_grouper(source, config, sides) if form.grouped else None
+        reader: Reader = _refuse if form.grouped else module.build_reader(source, config, sides)
+        self._seen: Any = getattr(self.grouper or reader, "seen", None)
+        self.read = reader if source.format is None else join_reader(reader, source, sides)
+
+    def finish(self, reading: Reading, position: Position) -> Reading:
+        """Return a run of several records with what second files say of it."""
+        joined = join_reading(reading, self._source, self._sides, position)
+        self.constants.note(joined.values, {}, position.line)
+        return joined
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was seen, as plain values."""
+        return {"constant": self.constants.facts(), "seen": None if self._seen is None else self._seen.facts()}
 
 
-def _provenance(log: RawLog, line: RawLine, recorded_at: str | None) -> Provenance:
-    digest = line.hash or hash_bytes(line.raw)
-    return Provenance(source_file=log.file.recorded, line=line.number, offset=line.offset, sig_hash=digest, recorded_at=recorded_at)
+def _refuse(record: dict[str, Any], position: Position) -> Reading:
+    raise AssertionError(position)
 
 
-def _build(log: RawLog, line: RawLine, groups: dict[str, str | None], values: dict[str, Any], config: Config) -> EvidenceRecord:
-    identity = row_id(log.source.name, *groups.values(), line.raw, None)
-    recorded_at = config.recorded_at or values.get("created_at")
-    return EvidenceRecord(id=identity, source=log.source.name, provenance=_provenance(log, line, recorded_at), **values)
+class Collector:
+    """Reads logs and keeps what is to be told of their sources; one lives as long as a unit."""
 
+    def __init__(self, config: Config, sides: FindSides = no_sides, keep: Keep = hold) -> None:
+        """Compile nothing yet."""
+        self._config, self._sides, self._keep = config, sides, keep
+        self._compiled: dict[str, _Compiled] = {}
 
-def _skip(log: RawLog, line: RawLine, bad: BadLine) -> Outcome:
-    provenance = str(_provenance(log, line, None))
-    raw = base64.b64encode(line.raw[:RAW_KEPT]).decode()
-    if line.length > RAW_KEPT:
-        raw += f" … {line.length} bytes blake3:{line.hash or hash_bytes(line.raw)}"
-    row = QuarantineRow(
-        stage="collect",
-        reason=bad.reason,
-        action=action_of(bad.reason),
-        evidence_id=None,
-        provenance=provenance,
-        detail=bad.detail,
-        raw=raw,
-    )
-    return Outcome("skipped", provenance, reason=bad.reason, file=log.partition, rows=(Row(_TARGET, None, row),))
+    def collect(self, logs: Iterable[tuple[RawLog, Lines]]) -> Iterator[Outcome]:
+        """Yield the outcomes of some logs; where a source's runs lie over several records, its whole partition is among them."""
+        for _, several in groupby(logs, key=lambda one: one[0].partition):
+            for log, lines in several:
+                source = self._source(log.source)
+                if source.grouper is None:
+                    yield from self._read_log(log, lines, source)
+                else:
+                    group = Group(source.grouper, source.finish, self._config, self._keep)
+                    yield from group.collect(chain([(log, lines)], several))  # noqa: B031 -- the rest of the same reading
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return what was seen of each source, as plain values."""
+        return {name: one.facts() for name, one in self._compiled.items()}
+
+    def _source(self, source: Source) -> _Compiled:
+        if source.name not in self._compiled:
+            self._compiled[source.name] = _Compiled(source, self._config, self._sides(source.name))
+        return self._compiled[source.name]
+
+    def _read_log(self, log: RawLog, lines: Lines, source: _Compiled) -> Iterator[Outcome]:
+        config, read, note = self._config, source.read, source.constants.note
+        groups = dict(log.groups)
+        for one in decode_log(log, lines, max_line_bytes=config.max_line_bytes):
+            if isinstance(one, Outcome):
+                yield one
+                continue
+            line, record = one
+            try:
+                found = read(record, place_of_record(log, line, groups))
+            except BadLine as bad:
+                yield skip_record(log, line, bad)
+                continue
+            if isinstance(found, Reading):
+                note(found.values, record, line.number)
+                yield accept_run(log, line, found, config)
+                continue
+            if not found:
+                yield leave_out(log, line, "no_run")
+            for i, reading in enumerate(found):
+                note(reading.values, record, line.number)
+                yield accept_run(log, line, reading, config, place=i)

@@ -13,7 +13,7 @@ from distill.schemas.scored_run import CATEGORIES
 from distill.stages import PLAYBOOKS
 from distill.stages.export_common import run_turns
 
-__all__ = ["build_playbook", "find_group", "gather", "make_title", "run"]
+__all__ = ["build_playbook", "cumulative_keys", "find_group", "find_repeated", "gather", "make_title", "run"]
 
 _TITLE = 80
 
@@ -21,6 +21,7 @@ _TITLE = 80
 def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
     """Yield one outcome per scored row; the playbook of a group comes with its first run."""
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    cumulative = cumulative_keys(config)
     for one in runs:
         group = find_group(one, config)
         if isinstance(group, Outcome):
@@ -28,7 +29,7 @@ def run(runs: Iterable[Run], config: Config) -> Iterator[Outcome]:
         else:
             groups[group].append(one)
     for group, members in sorted(groups.items()):
-        yield from gather(group, sorted(members, key=lambda one: one.evidence.id))
+        yield from gather(group, sorted(members, key=lambda one: one.evidence.id), cumulative)
 
 
 def find_group(one: Run, config: Config) -> tuple[str, str] | Outcome:
@@ -39,10 +40,15 @@ def find_group(one: Run, config: Config) -> tuple[str, str] | Outcome:
     return Outcome("filtered", one.evidence.id, reason="missing_task_id") if value is None else (one.scope, value)
 
 
-def gather(group: tuple[str, str], members: list[Run]) -> Iterator[Outcome]:
+def cumulative_keys(config: Config) -> dict[str, str]:
+    """Return, by source, the field by whose value a success that later files repeat is known as one (SPEC 5.1)."""
+    return {source.name: source.cumulative for source in config.sources if source.cumulative is not None}
+
+
+def gather(group: tuple[str, str], members: list[Run], cumulative: dict[str, str]) -> Iterator[Outcome]:
     """Yield the outcome of every run of one group; `members` are sorted by id."""
     scope, value = group
-    playbook = build_playbook(f"{scope}:{value}" if scope else value, members)
+    playbook = build_playbook(f"{scope}:{value}" if scope else value, members, repeated=find_repeated(members, cumulative))
     if playbook is None:
         yield from (Outcome("filtered", one.evidence.id, reason="no_playbook") for one in members)
         return
@@ -59,14 +65,35 @@ def _group_of(one: Run, group_by: str) -> str | None:
     return None if value is None else str(value)
 
 
-def build_playbook(group: str, members: list[Run]) -> Playbook | None:
-    """Return the playbook of a group, or None where it would say nothing; `members` are sorted by id."""
-    passed = [one for one in members if one.category in {"accepted", "partially_accepted"} and run_turns(one)]
+def find_repeated(members: list[Run], cumulative: dict[str, str]) -> frozenset[str]:
+    """Return the ids of successes that only repeat an earlier one of their source: all but the first by file and place."""
+    first: dict[tuple[str, str], Run] = {}
+    repeated: set[str] = set()
+    if not any(one.evidence.source in cumulative for one in members):
+        return frozenset()
+    for one in sorted(members, key=lambda one: (one.evidence.provenance.source_file, one.evidence.provenance.offset, one.evidence.id)):
+        key = cumulative.get(one.evidence.source)
+        value = None if key is None else _group_of(one, key)
+        passed = one.category in {"accepted", "partially_accepted"}
+        if value is not None and passed and first.setdefault((one.evidence.source, value), one) is not one:
+            repeated.add(one.evidence.id)
+    return frozenset(repeated)
+
+
+def build_playbook(group: str, members: list[Run], *, repeated: frozenset[str] = frozenset()) -> Playbook | None:
+    """Return the playbook of a group, or None where it would say nothing; `members` are sorted by id.
+
+    Runs whose ids are `repeated` are no evidence of their own: they count in no figure, and what they teach is heard.
+    """
+    told = members
+    members = [one for one in told if one.evidence.id not in repeated]
+    passed = [one for one in members if one.category in {"accepted", "partially_accepted"} and not one.lacks_correction]
+    answered = [one for one in passed if run_turns(one)]
     failed = [one for one in members if one.category == "rejected"]
-    pitfalls = _pitfalls(members)
+    pitfalls = _pitfalls(told)
     if not passed and not pitfalls and not failed:
         return None
-    best = passed or failed or members
+    best = answered or failed or members
     asked = min((user_text(one.evidence) for one in best), key=lambda text: (not text, len(text), text))
     counts = Counter(one.category for one in members)
     return Playbook(
@@ -75,15 +102,15 @@ def build_playbook(group: str, members: list[Run]) -> Playbook | None:
         kind="playbook" if passed else "pitfalls",
         title=make_title(asked),
         when=asked,
-        steps=_steps(passed),
+        steps=_steps(answered),
         pitfalls=pitfalls,
         counts={category: counts[category] for category in CATEGORIES},
         models=sorted({one.evidence.model for one in passed if one.evidence.model}),
-        single_support=len(passed) == 1,
+        single_support=len(answered) == 1,
         source_run_ids=sorted({one.evidence.run_id for one in passed if one.evidence.run_id}),
         failed_run_ids=sorted({one.evidence.run_id for one in failed if one.evidence.run_id}),
-        evidence_ids=[one.evidence.id for one in members],
-        provenance="; ".join(str(one.evidence.provenance) for one in members),
+        evidence_ids=[one.evidence.id for one in told],
+        provenance="; ".join(str(one.evidence.provenance) for one in told),
     )
 
 

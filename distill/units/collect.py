@@ -1,28 +1,38 @@
-"""collect over units: each raw range becomes its evidence and its quarantined lines."""
+"""collect over units: each raw range, or each partition whose runs lie over several records, becomes its evidence and its quarantine.
+
+A unit's evidence is written as it grows, in sections of about the size of a unit, so that neither this stage nor those below it hold
+the evidence of a large packed log in memory.
+"""
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from distill.books import Books
 from distill.errors import InputError
-from distill.files import read_packed
-from distill.formats import TYPED
+from distill.files import keeper_of, read_stream
+from distill.formats import TYPED, find_format, limits_of, reader_of
 from distill.hashing import FileHasher
 from distill.jsonl import BadLine, RawLine, encode_line, encode_row, read_lines
+from distill.outcome import Outcome
 from distill.plan import RawLog
 from distill.stages import QUARANTINE
-from distill.stages.collect import run
-from distill.units.cutting import Unit
+from distill.stages.collect import Collector, FindSides, judge_facts
+from distill.units.cutting import UNIT_BYTES, Unit
 from distill.units.outputs import Outputs
 from distill.units.parts import Part, PartWriter
+from distill.units.sides import OpenSides, Prepared, prepare_sides
+from distill.units.verdicts import find_ambiguous
 from distill.units.workshop import PACKED, Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of
 
-__all__ = ["collect_unit", "run_units"]
+__all__ = ["collect_unit", "outcomes_of", "run_units"]
 
 _QUARANTINE = f"{QUARANTINE}/collect.jsonl"
+Batch = list[tuple[int, tuple[Unit, ...]]]
 
 
 class _Bounded(io.RawIOBase):
@@ -50,58 +60,214 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
-def collect_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]]]) -> Part:
-    """Read one range of a raw log, or several small logs."""
-    path, batch = payload
-    books, part, facts = Books(by_file=True), PartWriter(), []
-    for i, (number, (unit,)) in enumerate(batch):
-        log: RawLog = context.plan.logs[number]
-        encode = encode_line if log.source.format in TYPED else encode_row  # typed rows were checked field by field when they were read
-        evidence, quarantine = part.ordered[f"evidence:{i}"], part.ordered["quarantine"]
-        met = pending = 0
-        with _Bounded(Path(context.project) / log.file.path, unit) as file:
-            for outcome in run([(log, _lines(context, log, unit, file))], context.config):
-                books.count(outcome)
-                met, pending = met + 1, pending + (outcome.unit is None)
-                for row in outcome.rows:
-                    (quarantine if row.target == _QUARANTINE else evidence).append(encode(row.value))
-            if file.finish() != unit.digest:
-                raise InputError(f"{log.file.recorded}: changed while it was read; run doit again when nobody writes to it")
-        facts.append((met - pending, pending))
-    return part.save(path, {"books": books.facts(), "met": facts})
+class _Growing:
+    """Lines of one kind, written to sections of a part as they come."""
+
+    def __init__(self, part: PartWriter, path: str, name: str) -> None:
+        self._part, self._path, self._name = part, path, name
+        self._bytes = 0
+        self.names: list[str] = []
+        self._next()
+
+    def _next(self) -> None:
+        self.names.append(f"{self._name}.{len(self.names)}")
+        self._lines = self._part.ordered[self.names[-1]]
+        self._bytes = 0
+
+    def append(self, line: bytes) -> None:
+        """Add a line with its newline."""
+        if self._bytes >= UNIT_BYTES:
+            self._part.spill(self._path, self.names[-1])
+            self._next()
+        self._lines.append(line)
+        self._bytes += len(line)
 
 
-def _lines(context: Context, log: RawLog, unit: Unit, file: Any) -> Iterator[RawLine | BadLine]:
-    limit = context.config.max_line_bytes
-    if log.file.path.endswith(PACKED):
-        return read_packed(file, log.file.path, max_line_bytes=limit)
-    return read_lines(file, max_line_bytes=limit, number=unit.lines, offset=unit.start)
+class _Met:
+    """What was met in each piece of a batch."""
+
+    def __init__(self, context: Context, batch: Batch) -> None:
+        self._context, self._batch = context, batch
+        self.records = [0] * len(batch)
+        self.pending = [0] * len(batch)
+        self.present = 0
+
+    def logs(self) -> Iterator[tuple[RawLog, Iterable[RawLine | BadLine]]]:
+        """Yield the log of every piece with its records; a file is held against its hash when the next one is asked for."""
+        for i, (number, (unit,)) in enumerate(self._batch):
+            log, self.present = self._context.plan.logs[number], i
+            with _Bounded(Path(self._context.project) / log.file.path, unit) as file:
+                yield log, self._count(_records(self._context, log, unit, file))
+                if file.finish() != unit.digest:
+                    raise InputError(f"{log.file.recorded}: changed while it was read; run doit again when nobody writes to it")
+
+    def _count(self, lines: Iterable[RawLine | BadLine]) -> Iterator[RawLine | BadLine]:
+        for line in lines:
+            self.records[self.present] += 1
+            yield line
+
+
+def _records(context: Context, log: RawLog, unit: Unit, file: Any) -> Iterator[RawLine | BadLine]:
+    reader, limit = reader_of(log.source), context.config.max_line_bytes
+    if reader.name == "jsonl" and not log.file.path.endswith(PACKED):
+        return read_lines(file, max_line_bytes=limit, number=unit.lines, offset=unit.start)
+    return read_stream(file, Path(context.project) / log.file.path, reader, limits_of(log.source, max_line_bytes=limit))
+
+
+def collect_unit(context: Context, payload: tuple[str, Batch, Prepared]) -> Part:
+    """Read one range of a raw log, several small logs, or all logs of a partition whose runs lie over several records."""
+    path, batch, prepared = payload
+    books, part, met = Books(by_file=True), PartWriter(), _Met(context, batch)
+    logs = {context.plan.logs[number].partition: context.plan.logs[number] for number, _ in batch}
+    evidence = {name: _Growing(part, path, f"evidence:{i}") for i, name in enumerate(logs)}
+    encoders = {name: encode_line if log.source.format in TYPED else encode_row for name, log in logs.items()}
+    quarantine = _Growing(part, path, "quarantine")
+    collector = Collector(context.config, partial(_open_sides, context, prepared), partial(_keep, context))
+    for outcome in collector.collect(met.logs()):
+        books.count(outcome)
+        met.pending[met.present] += outcome.unit is None
+        for row in outcome.rows:
+            if row.target == _QUARANTINE:
+                quarantine.append(encode_row(row.value))
+            else:
+                evidence[str(outcome.file)].append(encoders[str(outcome.file)](row.value))
+    facts = {
+        "books": books.facts(), "met": list(zip(met.records, met.pending, strict=True)), "seen": collector.facts(),
+        "evidence": [one.names for one in evidence.values()], "quarantine": quarantine.names,
+    }  # fmt: skip
+    return part.save(path, facts)
+
+
+def outcomes_of(context: Context, batch: Batch, sides: FindSides) -> Iterator[Outcome]:
+    """Yield the outcomes of a batch, with other second files; nothing is written."""
+    collector = Collector(context.config, sides, partial(_keep, context))
+    yield from collector.collect(_Met(context, batch).logs())
+
+
+def _keep(context: Context, log: RawLog) -> Any:
+    return keeper_of(Path(context.project) / log.file.path, reader_of(log.source))
+
+
+def _open_sides(context: Context, prepared: Prepared, name: str) -> OpenSides | None:
+    """Return the second files of a source, opened once a worker."""
+    key = f"sides {prepared.asks} {prepared.digest(name)}"
+    if key not in context.memo:
+        context.memo[key] = prepared.of(name)
+    found: OpenSides | None = context.memo[key]
+    return found
 
 
 def run_units(shop: Workshop, outputs: Outputs) -> None:
     """Collect every raw log; the evidence of a partition is that of its units, in order."""
-    plan = shop.work.plan
-    refs = [log.file for log in plan.logs]
+    cuts: dict[str, list[Unit]] = {}
+    prepared = _prepare(shop, cuts)
     batches: list[list[Piece]] = []
+    parts = zip(shop.parts(_jobs(shop, prepared, batches, _batches(shop, shop.work.plan.logs, cuts))), later(batches), strict=False)
+    done = _append_evidence(shop, outputs, parts)
+    outputs.append(_QUARANTINE, [(part, name) for part, _ in done for name in part.facts["quarantine"]])
+    _count_inputs(shop, done)
+    facts: dict[str, list[dict[str, Any]]] = {}
+    for part, _ in done:
+        for source, seen in part.facts["seen"].items():
+            facts.setdefault(source, []).append(seen)
+    for outcome in judge_facts(facts, shop.work.config):
+        shop.books.count(outcome)
 
-    def jobs() -> Iterator[Job]:
-        for batch in batch_pieces(Piece(number, (unit,)) for number, ref in enumerate(refs) for unit in shop.cut(ref)):
-            batches.append(batch)
-            digests = [_identity(plan.logs[number], unit) for number, (unit,) in batch]
-            plain = [tuple(piece) for piece in batch]
-            yield Job("distill.units.collect:collect_unit", (plain,), tuple(digests), place_of(refs, batch), bytes_of(batch))
 
-    done = outputs.append_batches(plan.evidence, "evidence", zip(shop.parts(jobs()), later(batches), strict=False))
-    outputs.append(_QUARANTINE, [(part, "quarantine") for part, _ in done])
-    counts = [0] * len(refs)
+def _prepare(shop: Workshop, cuts: dict[str, list[Unit]]) -> Prepared:
+    """Make the second files of all sources ready, which are inputs as logs are; the logs read for that are in `cuts`."""
+    work = shop.work
+    for ref in work.plan.sides:
+        for _ in shop.cut(ref, whole=True):
+            pass
+    prepared = prepare_sides(work.project, work.config, {ref.recorded: work.inputs[ref.recorded].blake3 for ref in work.plan.sides})
+    records = dict(prepared.records)
+    for ref in work.plan.sides:
+        shop.count_input(ref, records.get(ref.recorded, 0))
+    judged = [log for log in work.plan.logs if log.source.verdicts]
+    if judged:
+        prepared = find_ambiguous(shop, prepared, _jobs(shop, prepared, [], _batches(shop, judged, cuts, keep=True)))
+    shop.books.warnings.update(prepared.warnings)
+    return prepared
+
+
+def _jobs(shop: Workshop, prepared: Prepared, batches: list[list[Piece]], pieces: Iterable[list[Piece]]) -> Iterator[Job]:
+    """Yield a job for every batch of pieces, which is also added to `batches`."""
+    logs = shop.work.plan.logs
+    refs = [log.file for log in logs]
+    told = {source.name: f"{source!r} {prepared.digest(source.name)}" for source in shop.work.config.sources}
+    for batch in pieces:
+        batches.append(batch)
+        digests = [_identity(logs[number], unit, told) for number, (unit,) in batch]
+        plain = [tuple(piece) for piece in batch]
+        yield Job("distill.units.collect:collect_unit", (plain, prepared), tuple(digests), place_of(refs, batch), bytes_of(batch))
+
+
+def _batches(shop: Workshop, logs: Iterable[RawLog], cuts: dict[str, list[Unit]], *, keep: bool = False) -> Iterator[list[Piece]]:
+    """Yield the pieces of every part; of a source whose runs lie over several records, a whole partition is one.
+
+    What is in `cuts` is not read again; with `keep` what is read is put there.
+    """
+    numbers = {log.file.recorded: number for number, log in enumerate(shop.work.plan.logs)}
+
+    def together(log: RawLog) -> str | None:
+        form = find_format(log.source.format)
+        return log.partition if form is not None and form.grouped else None
+
+    def cut(log: RawLog, *, whole: bool) -> Iterator[Unit]:
+        if log.file.recorded in cuts:
+            yield from cuts[log.file.recorded]
+            return
+        kept: list[Unit] = []
+        for unit in shop.cut(log.file, whole=whole):
+            kept.append(unit)
+            yield unit
+        if keep:
+            cuts[log.file.recorded] = kept
+
+    for partition, several in groupby(logs, key=together):
+        pieces = (
+            Piece(numbers[log.file.recorded], (unit,))
+            for log in several
+            for unit in cut(log, whole=partition is not None or reader_of(log.source).name != "jsonl")
+        )
+        if partition is None:
+            yield from batch_pieces(pieces)
+        else:
+            yield list(pieces)
+
+
+def _identity(log: RawLog, unit: Unit, told: dict[str, str]) -> str:
+    return f"{unit.digest} {unit.start} {unit.lines} {(log.groups, log.file.recorded, log.partition)!r} {told[log.source.name]}"
+
+
+def _append_evidence(shop: Workshop, outputs: Outputs, parts: Iterable[tuple[Part, list[Piece]]]) -> list[tuple[Part, list[Piece]]]:
+    """Write the evidence of every partition as soon as its last unit is there; return the parts."""
+    logs = shop.work.plan.logs
+    done: list[tuple[Part, list[Piece]]] = []
+
+    def sections() -> Iterator[tuple[str, Part, str]]:
+        for part, batch in parts:
+            done.append((part, batch))
+            partitions = dict.fromkeys(logs[piece.number].partition for piece in batch)
+            for partition, names in zip(partitions, part.facts["evidence"], strict=True):
+                for name in names:
+                    yield partition, part, name
+
+    evidence = dict(zip(shop.work.plan.partitions, shop.work.plan.evidence, strict=True))
+    for partition, several in groupby(sections(), key=lambda one: one[0]):
+        outputs.append(evidence[partition], ((part, name) for _, part, name in several))
+    return done
+
+
+def _count_inputs(shop: Workshop, done: list[tuple[Part, list[Piece]]]) -> None:
+    """Say how many records each log held; what is not finished yet is none."""
+    logs = shop.work.plan.logs
+    counts = [0] * len(logs)
     for part, batch in done:
         for piece, (met, pending) in zip(batch, part.facts["met"], strict=True):
-            counts[piece.number] += met
+            counts[piece.number] += met - pending
             if pending:
-                shop.work.pending.add(plan.logs[piece.number].partition)
-    for ref, count in zip(refs, counts, strict=True):
-        shop.count_input(ref, count)
-
-
-def _identity(log: RawLog, unit: Unit) -> str:
-    return f"{unit.digest} {unit.start} {unit.lines} {(log.source, log.groups, log.file.recorded, log.partition)!r}"
+                shop.work.pending.add(logs[piece.number].partition)
+    for log, count in zip(logs, counts, strict=True):
+        shop.count_input(log.file, count)

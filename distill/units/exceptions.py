@@ -9,19 +9,23 @@ import os
 import threading
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from distill.hashing import hash_bytes, hash_parts
 from distill.jsonl import row_decoder
-from distill.plan import RESOLUTION, TEMPORARY
+from distill.plan import EVIDENCE, RESOLUTION, TEMPORARY
 from distill.schemas.scored_run import ResolutionRow
-from distill.units.workshop import PARTS, Context
+from distill.units.cutting import Unit
+from distill.units.workshop import PARTS, read_unit
 
-__all__ = ["Exceptions", "index_exceptions", "read_exceptions"]
+__all__ = ["Exceptions", "Ids", "index_exceptions", "read_exceptions"]
 
 _FOLDER = f"{PARTS}/exceptions"
+_IDS = f"{PARTS}/ids"
 _MEMBER = frozenset({"same_run", "superseded_by_review"})
 _ID = 16
 _SLOTS = (1 << 16) + 1  # an odd number, so that with its end the table is a multiple of eight bytes
@@ -36,6 +40,13 @@ class _Told(msgspec.Struct, gc=False):
     with_: list[str] = msgspec.field(name="with")
 
 
+class _Identified(msgspec.Struct, gc=False):
+    """The field of an evidence record that says which it is."""
+
+    id: str
+
+
+_IDENTIFIED = msgspec.json.Decoder(_Identified).decode
 _TOLD = msgspec.json.Decoder(_Told).decode
 
 
@@ -91,6 +102,10 @@ class _Ids:
     def __len__(self) -> int:
         return self._slots[_SLOTS]
 
+    def data(self) -> "memoryview[int]":
+        """Return all of them as numbers of 8 bytes, two an id."""
+        return memoryview(self._data)[self._start : self._start + len(self) * _ID].cast("Q")
+
     def find(self, identity: bytes) -> int | None:
         """Return the place of the first equal id, or None."""
         slot = (identity[0] << 8) + identity[1]
@@ -99,6 +114,41 @@ class _Ids:
             return None
         place = bisect_left(self, identity, low, high)
         return place if place < high and self[place] == identity else None
+
+
+class Ids:
+    """The evidence ids of units, so that what the resolution says of a unit is known without reading it."""
+
+    def __init__(self, project: Path) -> None:
+        """Remember where they are kept."""
+        self._project, self._folder = project, project / _IDS
+
+    def save(self, unit: Unit, ids: bytes) -> None:
+        """Keep the ids of a unit of evidence, 16 bytes each."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / f"{unit.digest}{TEMPORARY}{os.getpid()}-{threading.get_ident()}"
+        temporary.write_bytes(hash_bytes(ids).encode() + ids)
+        temporary.replace(self._folder / unit.digest)
+
+    def of(self, partition: str, unit: Unit) -> bytes:
+        """Return the ids of a unit, read from the evidence where they are not kept or damaged."""
+        try:
+            data = (self._folder / unit.digest).read_bytes()
+        except OSError:
+            data = b""
+        if data and data[:64] == hash_bytes(data[64:]).encode():
+            return data[64:]
+        lines = read_unit(f"{self._project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}").split(b"\n")[:-1]
+        ids = b"".join([bytes.fromhex(_IDENTIFIED(line).id) for line in lines])
+        self.save(unit, ids)
+        return ids
+
+    def keep(self, units: Iterable[Unit]) -> None:
+        """Take away what is kept of other units."""
+        digests = {unit.digest for unit in units}
+        for path in self._folder.iterdir() if self._folder.exists() else ():
+            if path.name not in digests:
+                path.unlink(missing_ok=True)
 
 
 class Exceptions:
@@ -116,16 +166,34 @@ class Exceptions:
         self._places = memoryview(data)[places : places + 8 * count].cast("Q")
         self._ids = _Ids(data, first, places + 8 * count)
         self._joined = _Ids(data, first + table, places + 8 * count + _ID * count)
+        self._known: frozenset[int] | None = None
 
-    def _of(self, identity: str) -> list[ResolutionRow]:
-        wanted = bytes.fromhex(identity)
+    def _lines_of(self, wanted: bytes) -> list[bytes]:
         place = self._ids.find(wanted)
-        rows: list[ResolutionRow] = []
+        lines: list[bytes] = []
         while place is not None and place < len(self._ids) and self._ids[place] == wanted:
             start = self._places[place]
-            rows.append(_ROW(self._rows[start : self._rows.find(b"\n", start)]))
+            lines.append(self._rows[start : self._rows.find(b"\n", start)])
             place += 1
-        return rows
+        return lines
+
+    def _of(self, identity: str) -> list[ResolutionRow]:
+        return [_ROW(line) for line in self._lines_of(bytes.fromhex(identity))]
+
+    def digest_of(self, ids: bytes) -> str:
+        """Return what is said of the rows with these ids; empty where nothing is."""
+        if self._known is None:
+            ours, theirs = (memoryview(one.data())[::2] for one in (self._ids, self._joined))
+            self._known = frozenset(ours) | frozenset(theirs)
+        heads = memoryview(ids).cast("Q")[::2]
+        hits = self._known.intersection(heads)
+        if not hits:
+            return ""
+        said: list[bytes] = []
+        for place in [place for place, head in enumerate(heads) if head in hits]:
+            identity = ids[place * _ID : (place + 1) * _ID]
+            said += (identity, b"joined" if self._joined.find(identity) is not None else b"", *self._lines_of(identity))
+        return hash_parts(said).hex()
 
     def speaks_of(self, identity: str) -> bool:
         """Tell whether anything is said of a run, by its evidence id."""
@@ -145,9 +213,8 @@ class Exceptions:
         return self._joined.find(bytes.fromhex(identity)) is not None
 
 
-def read_exceptions(context: Context, digest: str) -> Exceptions | None:
+def read_exceptions(project: Path, digest: str, memo: dict[str, Any]) -> Exceptions | None:
     """Return the resolution of that blake3, opened once by each worker; None for no digest, where it is empty."""
-    memo: dict[str, Any] = context.memo
     if digest and digest not in memo:
-        memo[digest] = Exceptions(Path(context.project), digest)
+        memo[digest] = Exceptions(project, digest)
     return memo[digest] if digest else None

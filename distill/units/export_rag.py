@@ -17,7 +17,7 @@ from distill.units.exports import Export, spread_corpus
 from distill.units.guard import check_exports, document_permits
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
-from distill.units.parts import Part, PartWriter, Range, read_range
+from distill.units.parts import Part, PartWriter, Range, read_range, whole_range
 from distill.units.workshop import Context, Job, Piece, Workshop, place_of, read_unit
 
 __all__ = ["EXPORT", "playbooks_unit", "run_units"]
@@ -54,7 +54,7 @@ def playbooks_unit(context: Context, payload: tuple[str, Unit, list[Range]]) -> 
     """Make documents of a range of playbooks; the ranges hold the ids of runs whose text holds a reference."""
     path, unit, leaks = payload
     books, part = Books(by_file=False), PartWriter()
-    leaking = {line.decode() for one in leaks for line in read_range(Range(*one)).split(b"\n")[:-1]}
+    leaking = {line.decode() for one in leaks for line in read_range(one).split(b"\n")[:-1]}
     data = read_unit(f"{context.project}/{PLAYBOOKS}", unit, PLAYBOOKS)
     for line in data.split(b"\n")[:-1]:
         outcome = playbook_outcome(_PLAYBOOK(line), leaking)
@@ -67,9 +67,9 @@ def playbooks_unit(context: Context, payload: tuple[str, Unit, list[Range]]) -> 
 def run_units(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]]:
     """Export every run and every playbook; return the reading of what was written."""
     runs = spread_corpus(shop)
-    sections = [(part.path, part.sections["leaks"]) for part in runs if "leaks" in part.sections]
-    leaks = [(path, one.offset, one.length) for path, one in sections]
-    told = " ".join(one.digest for _, one in sections)
+    leaking = [part for part in runs if "leaks" in part.sections]
+    leaks = [whole_range(part, "leaks") for part in leaking]
+    told = " ".join(part.sections["leaks"].digest for part in leaking)
     ref = FileRef(PLAYBOOKS, PLAYBOOKS)
 
     def jobs() -> Iterator[Job]:

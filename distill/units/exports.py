@@ -7,6 +7,7 @@ together by its id. The generators of `distill.stages` are the reference.
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,12 +22,12 @@ from distill.schemas.evidence import Provenance, Signal
 from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.stages.export_common import leave_out
 from distill.units.cutting import Unit
-from distill.units.exceptions import Exceptions, index_exceptions, read_exceptions
+from distill.units.exceptions import Exceptions, Ids, index_exceptions, read_exceptions
 from distill.units.guard import Verdict, build_verdict, check_exports
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of
-from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of, read_unit
+from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
 
 __all__ = [
     "Export", "Spreader", "bucket_jobs", "export_unit", "gather_bucket", "pool_bucket", "run_export",
@@ -59,6 +60,8 @@ class _JudgedEvidence(msgspec.Struct, frozen=True, gc=False):
 _SCORED: Callable[[bytes], Any] = msgspec.json.Decoder(_ScoredLine).decode
 _JUDGED: Callable[[bytes], Any] = msgspec.json.Decoder(_JudgedEvidence).decode
 _WHOLE_SCORED = row_decoder(ScoredRun)
+_ROWS = msgspec.json.Decoder(list[ResolutionRow]).decode
+_ENCODE = msgspec.json.Encoder().encode
 
 
 class Export(NamedTuple):
@@ -125,16 +128,16 @@ class Spreader:
 def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]], str]) -> Part:
     """Spread the runs of one range of evidence and of its scored runs, or of several small partitions."""
     path, batch, resolution = payload
-    spreader, exceptions = Spreader(context), read_exceptions(context, resolution)
+    spreader, exceptions = Spreader(context), read_exceptions(Path(context.project), resolution, context.memo)
     hopeless, decode = spreader.export.hopeless, spreader.export.decode
     records: list[int] = []
     for number, units in batch:
-        lines, verdicts = _read_pair(context, context.plan.logs[number].partition, units)
+        lines, verdicts = _read_pair(context, context.plan.partitions[number], units)
         records.append(len(lines))
         for line, verdict in zip(lines, verdicts, strict=True):
             row = _SCORED(verdict)
             if row.evidence_id.encode() not in line[:80]:
-                where = context.plan.logs[number].partition
+                where = context.plan.partitions[number]
                 raise IntegrityError(f"{SCORED}/{where}: holds {row.evidence_id!r} where its evidence holds another; run doit score")
             if exceptions is None or not exceptions.speaks_of(row.evidence_id):
                 record = _JUDGED(line) if row.category in hopeless else decode(line)
@@ -167,26 +170,25 @@ def _spread_exception(spreader: Spreader, exceptions: Exceptions, line: bytes, v
     if stands is not None:
         spreader.part.keyed["pool"].append(stands.encode() + b"+" + line)
     if exceptions.is_joined(record.id) and one.excluded != "duplicate":
-        spreader.part.keyed["pool"].append(record.id.encode() + b"=" + line + b"\t" + verdict)
+        spreader.part.keyed["pool"].append(record.id.encode() + b"=" + b"\t".join((line, verdict, _ENCODE(rows))))
     elif not spreader.judge(one):
         spreader.permit(record, row, rows)
         spreader.spread(one, [line])
 
 
-def pool_bucket(context: Context, payload: tuple[str, list[Range], str]) -> Part:
+def pool_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     """Bring together the rows of each run in a bucket and spread it."""
-    path, ranges, resolution = payload
-    spreader, exceptions = Spreader(context), read_exceptions(context, resolution)
-    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+    path, ranges = payload
+    spreader = Spreader(context)
+    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
         lines = [line[KEY:] for line in group]
         added = [line[1:] for line in lines if line[:1] == b"+"]
         others = [decode_whole(line) for line in added]
         for line in lines:
             if line[:1] != b"=":
                 continue
-            own, verdict = line[1:].split(b"\t")
-            record = decode_whole(own)
-            rows = exceptions.about(record.id, str(record.provenance)) if exceptions else []
+            own, verdict, about = line[1:].split(b"\t")
+            record, rows = decode_whole(own), _ROWS(about)
             one = build_run(record, _WHOLE_SCORED(verdict), rows, spreader.scopes)
             pool_run(one, others, spreader.scopes)
             if not spreader.judge(one):
@@ -202,7 +204,7 @@ def gather_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     """Decide the groups of a bucket."""
     path, ranges = payload
     spreader = Spreader(context)
-    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
         for outcome in spreader.export.gather(list(group), context.config, spreader.part):
             spreader.books.count(outcome)
     return spreader.part.save(path, {"books": spreader.books.facts()})
@@ -220,12 +222,14 @@ def spread_corpus(shop: Workshop) -> list[Part]:
     digest = shop.work.inputs[RESOLUTION].blake3 if told else ""
     if told:
         index_exceptions(shop.work.project, digest)
+    exceptions, ids = read_exceptions(shop.work.project, digest, {}), Ids(shop.work.project)
 
     def jobs() -> Iterator[Job]:
         pieces = (Piece(n, units) for n in range(len(left)) for units in shop.pair(left[n], right[n]))
         for batch in batch_pieces(pieces):
             batches.append(batch)
-            digests = (digest, *(unit.digest for piece in batch for unit in piece.units))
+            said = [exceptions.digest_of(ids.of(plan.partitions[one.number], one.units[0])) if exceptions else "" for one in batch]
+            digests = (*said, *(unit.digest for piece in batch for unit in piece.units))
             plain = [tuple(piece) for piece in batch]
             yield Job("distill.units.exports:export_unit", (plain, digest), digests, place_of(left, batch), bytes_of(batch))
 
@@ -233,7 +237,7 @@ def spread_corpus(shop: Workshop) -> list[Part]:
     shop.count_records(left, done)
     shop.count_records(right, done)
     parts = [part for part, _ in done]
-    return [*parts, *shop.parts(bucket_jobs("distill.units.exports:pool_bucket", parts, "pool", digest))] if told else parts
+    return [*parts, *shop.parts(bucket_jobs("distill.units.exports:pool_bucket", parts, "pool"))] if told else parts
 
 
 def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | None:
@@ -249,8 +253,7 @@ def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | No
     return lambda: check_exports(shop, outputs, parts)
 
 
-def bucket_jobs(function: str, parts: list[Part], section: str, *digests: str) -> Iterator[Job]:
+def bucket_jobs(function: str, parts: list[Part], section: str) -> Iterator[Job]:
     """Yield a job for every bucket of a section."""
-    for ranges in bucket_ranges(parts, section):
-        plain = [tuple(one) for one in ranges]
-        yield Job(function, (plain, *digests), (digest_of(ranges), *digests), f"{section} of {len(plain)} units")
+    for bucket in bucket_ranges(parts, section):
+        yield Job(function, (bucket.ranges,), (bucket.digest,), f"{section} of {len(bucket.ranges)} units")

@@ -57,7 +57,7 @@ def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outco
             own, verdict.scope, verdict.category, verdict.reasons, verdict.score, None, verdict.attempts, verdict.corrected_response,
             verdict.infrastructure, others,
         ))  # fmt: skip
-    for outcome in extract_playbooks.gather(group, runs):
+    for outcome in extract_playbooks.gather(group, runs, extract_playbooks.cumulative_keys(config)):
         for row in outcome.rows:
             part.keyed["playbooks"].append(row.key.encode() + encode_row(row.value)[:-1])
         yield outcome

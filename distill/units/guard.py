@@ -110,8 +110,8 @@ def _embedded(text: str) -> str:
     return "document " + hash_bytes(text.encode())
 
 
-def _claims(path: str, number: int, row: Any) -> Iterator[bytes]:
-    """Yield what a row claims of the runs it names."""
+def _claims(path: str, row: Any) -> Iterator[bytes]:
+    """Yield what a row claims of the runs it names; no line, so that the claim stays the same wherever the row comes to stand."""
     if isinstance(row, RagRow):
         if row.kind != "run":
             return
@@ -126,41 +126,44 @@ def _claims(path: str, number: int, row: Any) -> Iterator[bytes]:
     else:
         claims = [(row.provenance, row.id[:KEY], row.source_run_id, "imitate")]
     for claim in claims:
-        yield key_of(claim[0]) + _CLAIM + _ENCODE([*claim, f"{path}:{number}", isinstance(row, PreferenceRow)])
+        yield key_of(claim[0]) + _CLAIM + _ENCODE([*claim, f"{path}: row {row.id}", isinstance(row, PreferenceRow)])
 
 
 def check_range(context: Context, payload: tuple[str, str, str, Unit, bool]) -> Part:
-    """Read a range of an export back from disk; where the same bytes at the same lines were checked before, that stands."""
-    part_path, path, temporary, unit, again = payload
-    data = read_range(Range(temporary, unit.start, unit.end - unit.start))
+    """Read a range of an export back from disk; where the same bytes were checked before, that stands.
+
+    What it finds is told by the range's own lines, so that it holds wherever the range comes to stand.
+    """
+    part_path, path, place, unit, again = payload
+    data = read_range(Range(place, unit.start, unit.end - unit.start))
     if hash_bytes(data) != unit.digest:
         raise IntegrityError(f"{path}: the bytes on the disk are not those that were written; check the disk")
     known = load_part(part_path) if again else None
-    return known or _check_rows(part_path, path, data, unit.lines)
+    return known or _check_rows(part_path, path, data)
 
 
-def _check_rows(part_path: str, path: str, data: bytes, lines: int) -> Part:
+def _check_rows(part_path: str, path: str, data: bytes) -> Part:
     part, kind = PartWriter(), ROW_TYPES[path]
     checks = [check.find for check in CHECKS if check.name in _ALONE and kind in check.kinds]
     decode: Callable[[bytes], Any] = row_decoder(kind)
-    found: list[str] = []
+    found: list[tuple[int, str]] = []
     claims, documents, first, before, none = part.keyed["claims"], part.keyed["documents"], "", "", Any
-    for number, line in enumerate(data.split(b"\n")[:-1], lines + 1):
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
         try:
             row = decode(line)
         except msgspec.DecodeError:
-            row = decode_document(line, kind, place=f"{path}:{number}")
+            row = decode_document(line, kind, place=f"{path}: line {number} of a range")
         if row.id <= before:
-            found.append(f"{path}:{number}: [order] id {row.id!r} does not come after {before!r}")
+            found.append((number, f"[order] id {row.id!r} does not come after {before!r}"))
         first, before = first or row.id, row.id
         for check in checks:
             text = check(row, none)  # type: ignore[arg-type]  # these look at the row alone
             if text is not None:
-                found.append(f"{path}:{number}: {text}")
-        claims += _claims(path, number, row)
+                found.append((number, text))
+        claims += _claims(path, row)
         if isinstance(row, RagRow) and row.kind != "run":
             group = next((tag.removeprefix("group=") for tag in row.tags if tag.startswith("group=")), "")
-            documents.append(group_key(group) + _CLAIM + _ENCODE([normalise(row.embedding_text), f"{path}:{number}"]))
+            documents.append(group_key(group) + _CLAIM + _ENCODE([normalise(row.embedding_text), f"{path}: row {row.id}"]))
     return part.save(part_path, {"books": Books(by_file=False).facts(), "found": found, "first": first, "last": before})
 
 
@@ -169,7 +172,7 @@ def join_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     path, ranges = payload
     found: list[str] = []
     part = PartWriter()
-    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
         lines = list(group)
         permits = {tuple(_DECODE(line[KEY + 1 :])) for line in lines if line[KEY : KEY + 1] == _PERMIT}
         for line in lines:
@@ -188,7 +191,7 @@ def pairs_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     """Check that the id of every pair is that of its two runs."""
     path, ranges = payload
     found: list[str] = []
-    for key, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+    for key, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
         sides = {use: (identity, where) for use, identity, where in (_DECODE(line[KEY:]) for line in group)}
         if len(sides) != 2 or row_id(sides["imitate"][0], sides["avoid"][0]).encode() != key:
             found += [f"{where}: the id is not that of the two runs of the pair" for _, where in list(sides.values())[:1]]
@@ -199,7 +202,7 @@ def embed_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     """Look for the rejected answers of a task in what its playbooks embed."""
     path, ranges = payload
     found: list[str] = []
-    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
         lines = list(group)
         documents = [_DECODE(line[KEY + 1 :]) for line in lines if line[KEY : KEY + 1] == _CLAIM]
         for line in lines[len(documents) :] if documents else ():
@@ -210,34 +213,33 @@ def embed_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
 
 def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[str]:
     """Return what the fast reading found wrong in the exports of a stage; empty where all is well."""
-    targets = [path for path in outputs.files if path in ROW_TYPES]
+    targets = [path for path in outputs.cuts if path in ROW_TYPES]
     found: list[str] = []
-
-    def ranges_of(path: str) -> Iterator[Job]:
-        temporary = str(outputs.files[path].temporary)
-        for unit in outputs.cuts[path]:
-            digests = (path, unit.digest, str(unit.lines))
-            yield Job("distill.units.guard:check_range", (path, temporary, unit, not shop.work.always), digests, path)
-
     read: list[Part] = []
-    parts = list(parts)
     for path in targets:
         last = ""
-        for part in shop.parts(ranges_of(path), reuse=False):
-            found += part.facts["found"]
+        for unit, part in zip(outputs.cuts[path], shop.parts(_readings(shop, outputs, path), reuse=False), strict=True):
+            found += [f"{path}:{unit.lines + number}: {text}" for number, text in part.facts["found"]]
             if part.facts["first"] and part.facts["first"] <= last:
-                found.append(f"{path}: [order] id {part.facts['first']!r} does not come after {last!r}")
+                found.append(f"{path}:{unit.lines + 1}: [order] id {part.facts['first']!r} does not come after {last!r}")
             last = part.facts["last"] or last
             read.append(part)
-
-    def joined(function: str, parts: list[Part], *names: str) -> Iterator[Job]:
-        for number, ranges in enumerate(bucket_ranges(parts, *names)):
-            digests = (f"{number}", *(f"{one.path} {one.offset} {one.length}" for one in ranges))
-            yield Job(f"distill.units.guard:{function}", ([tuple(one) for one in ranges],), digests, names[0])
-
-    held = list(shop.parts(joined("join_bucket", [*parts, *read], "claims", "permits")))
-    paired = shop.parts(joined("pairs_bucket", held, "sides"))
-    embedded = shop.parts(joined("embed_bucket", [*parts, *read], "documents", "answers"))
+    held = list(shop.parts(_meetings("join_bucket", [*parts, *read], "claims", "permits")))
+    paired = shop.parts(_meetings("pairs_bucket", held, "sides"))
+    embedded = shop.parts(_meetings("embed_bucket", [*parts, *read], "documents", "answers"))
     for part in chain(held, paired, embedded):
         found += part.facts["found"]
     return found
+
+
+def _readings(shop: Workshop, outputs: Any, path: str) -> Iterator[Job]:
+    """Yield the reading of every range of a target."""
+    place = str(outputs.present(path))
+    for unit in outputs.cuts[path]:
+        yield Job("distill.units.guard:check_range", (path, place, unit, not shop.work.always), (path, unit.digest), path)
+
+
+def _meetings(function: str, parts: Sequence[Part], *sections: str) -> Iterator[Job]:
+    """Yield a job for every bucket of keys."""
+    for bucket in bucket_ranges(parts, *sections):
+        yield Job(f"distill.units.guard:{function}", (bucket.ranges,), (bucket.digest,), sections[0])

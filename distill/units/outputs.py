@@ -1,7 +1,7 @@
 """The targets of one stage, in temporary files until they are published; what was appended to them, unit by unit, is their cut."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -9,16 +9,16 @@ from typing import Any
 
 import msgspec
 
-from distill.engine import Task
+from distill.books import Books
 from distill.files import TargetFile
-from distill.hashing import hash_bytes, hash_file
+from distill.hashing import hash_file
 from distill.jsonl import encode_row
 from distill.schemas.export_rows import RagRow
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
 from distill.units.cutting import Unit
-from distill.units.parts import EMPTY, KEY, Part, Range, Section, bucket_ranges, read_lines_of, read_range
-from distill.units.workshop import Context, Cut, Piece, Workshop
+from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, bucket_ranges, read_lines_of, read_range
+from distill.units.workshop import Context, Cut, Job, Piece, Workshop
 
 __all__ = ["Outputs", "merge_bucket"]
 
@@ -53,28 +53,39 @@ class Outputs:
         else:
             self._keyed[path].append((key, encode_row(value)))
 
-    def append(self, path: str, sections: Sequence[tuple[Part, str]]) -> None:
+    def append(self, path: str, sections: Iterable[tuple[Part, str]]) -> None:
         """Write the lines of sections, in their order, and close the target; one that holds them already is kept."""
         units: list[Unit] = []
+        waiting: list[tuple[Part, str]] = []
         start = lines = 0
         for part, name in sections:
             section = part.sections.get(name) or Section(0, 0, 0, EMPTY, b"")
             units.append(Unit(start, start + section.length, lines, section.digest))
             start, lines = start + section.length, lines + section.records
-        known = self._shop.work.known_hashes(path) if all(part.path in self._shop.carried for part, _ in sections) else None
+            waiting.append((part, name))
+            if part.path not in self._shop.carried or path in self.files:
+                self._write(path, waiting)
+        known = self._shop.work.known_hashes(path) if path not in self.files else None
         cut = self._shop.known_cut(known[0]) if known is not None else None
+        self.cuts[path] = units
         if known is not None and cut is not None and cut.units == units:
             self.kept[path] = FileState(path=path, blake3=known[0], sha256=known[1], bytes=start, record_count=lines)
             return
+        self._write(path, waiting)
+        self.file(path).close()
+
+    def _write(self, path: str, waiting: list[tuple[Part, str]]) -> None:
+        """Write the lines of sections that waited to be written."""
         file = self.file(path)
-        for (part, name), unit in zip(sections, units, strict=True):
-            if unit.end > unit.start:
-                place = self._shop.locate(part, name)
-                file.write_block(read_range(place), part.sections[name].records)
-                if part.path not in self._shop.carried:
-                    Path(place.path).unlink()  # it stands in the target now
-        self.cuts[path] = units
-        file.close()
+        for part, name in waiting:
+            section = part.sections.get(name)
+            if section is None or not section.length:
+                continue
+            place = self._shop.locate(part, name)
+            file.write_block(read_range(place), section.records)
+            if part.path not in self._shop.carried:
+                Path(place.path).unlink()  # it stands in the target now
+        waiting.clear()
 
     def append_batches(self, paths: Sequence[str], name: str, parts: Iterable[tuple[Part, list[Piece]]]) -> list[tuple[Part, list[Piece]]]:
         """Write the target of every partition as soon as its last unit is there; return the parts.
@@ -100,17 +111,15 @@ class Outputs:
 
         `order` names a function that orders lines of one key.
         """
-        file = self.file(path)
-        for place, records, digest in self._shop.engine.map(self._buckets(parts, name, order)):
-            data = Path(place).read_bytes()
-            Path(place).unlink()
-            self.cuts[path].append(Unit(file.hasher.bytes, file.hasher.bytes + len(data), file.records, digest))
-            file.write_block(data, records)
+        jobs = (
+            Job("distill.units.outputs:merge_bucket", (bucket.ranges, order), (path, bucket.digest), f"bucket {number} of {name}")
+            for number, bucket in enumerate(bucket_ranges(parts, name))
+        )
+        self.append(path, ((part, "rows") for part in self._shop.parts(jobs)))
 
-    def _buckets(self, parts: Sequence[Part], name: str, order: str | None) -> Iterator[Task]:
-        for number, ranges in enumerate(bucket_ranges(parts, name)):
-            place = str(self._shop.folder / f"merged-{name}-{number}")
-            yield Task("distill.units.outputs:merge_bucket", (place, [tuple(one) for one in ranges], order), f"bucket {number} of {name}")
+    def present(self, path: str) -> Path:
+        """Return where the bytes of a target lie before it is published."""
+        return self.files[path].temporary if path in self.files else self._project / path
 
     def close(self) -> list[FileState]:
         """Write what was waiting and return the state of every target; one that got nothing is empty."""
@@ -161,10 +170,10 @@ class Outputs:
             file.discard()
 
 
-def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None]) -> tuple[str, int, str]:
-    """Write the lines of one bucket in the order of their keys; return where, how many, and their blake3."""
-    place, ranges, order = payload
-    lines = read_lines_of(Range(*one) for one in ranges)
+def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None]) -> Part:
+    """Put the lines of one bucket in the order of their keys, without the keys."""
+    path, ranges, order = payload
+    lines = read_lines_of(ranges)
     if order is not None:
         module, name = order.split(":")
         rank: Callable[[bytes], Any] = getattr(import_module(module), name)
@@ -173,6 +182,6 @@ def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None])
             for _, group in groupby(lines, lambda line: line[:KEY])
             for line in sorted(group, key=lambda line: rank(line[line.index(b"{") :]))
         ]
-    data = b"".join([line[line.index(b"{") :] + b"\n" for line in lines])
-    Path(place).write_bytes(data)
-    return place, len(lines), hash_bytes(data)
+    part = PartWriter()
+    part.ordered["rows"] = [line[line.index(b"{") :] + b"\n" for line in lines]
+    return part.save(path, {"books": Books(by_file=False).facts()})

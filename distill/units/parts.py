@@ -1,35 +1,38 @@
 """What one unit gives: sections of lines in one file, each sorted by key, so that a bucket of keys is one range of bytes.
 
 A keyed line starts with 32 hex digits. Laws: a part is a function of its unit's bytes and the stage key, never of the worker; it
-appears whole or not at all; a part that is used again is hashed first, so that a damaged one is made anew.
+appears whole or not at all; of a part that is used again every byte is held against its sum when it is read, so that a damaged one is
+found out and made anew. What a bucket holds is known from the sums in the footers, without reading a line.
 """
 
 import os
 from array import array
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from distill.hashing import hash_bytes
+from distill.errors import DamagedPartError
+from distill.hashing import hash_bytes, short_sums
 from distill.plan import TEMPORARY
 
-__all__ = ["EMPTY", "KEY", "ORDERED", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of", "read_range"]
+__all__ = [
+    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of",
+    "read_range", "whole_range",
+]  # fmt: skip
 
 KEY = 32
 ORDERED = "="
 """Between the name of a part and the name of a section that lies in a file of its own."""
 _SLOTS = 1024
+_SUM = 16
 _BUCKET = 4 << 20
 _TAIL = 72
 """The length of the footer in 8 bytes and its blake3 in hex."""
 EMPTY = hash_bytes(b"")
 """The digest of a range without bytes."""
-_FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
 
 
 class Section(msgspec.Struct, array_like=True, gc=False):
@@ -42,9 +45,11 @@ class Section(msgspec.Struct, array_like=True, gc=False):
     records: int
     """Lines."""
     digest: str
-    """blake3 of the bytes."""
+    """blake3 of the bytes; of keyed lines, of their sums."""
     slots: bytes
     """Where each 1024th of all keys starts, relative to `offset`, and the end, as 32-bit numbers; empty where lines are not keyed."""
+    sums: bytes = b""
+    """The first 16 bytes of the blake3 of each 1024th that holds something."""
 
 
 class Part(msgspec.Struct):
@@ -56,10 +61,12 @@ class Part(msgspec.Struct):
     """By name."""
     facts: Any
     """What the unit said of itself: its books, plain values."""
+    fresh: bool = True
+    """Whether it was written in this build, so that nobody can have touched it since."""
 
 
 class Range(NamedTuple):
-    """Bytes of a part."""
+    """Bytes of a part, or of a target."""
 
     path: str
     """File."""
@@ -67,6 +74,19 @@ class Range(NamedTuple):
     """First byte."""
     length: int
     """Bytes."""
+    ends: bytes = b""
+    """Where it is of an older build, the ends of its pieces, relative to `offset`, as 32-bit numbers."""
+    sums: bytes = b""
+    """Likewise, their sums."""
+
+
+class Bucket(NamedTuple):
+    """The lines of some keys in all parts."""
+
+    ranges: list[Range]
+    """Where they lie."""
+    digest: str
+    """What they are."""
 
 
 class PartWriter:
@@ -78,24 +98,33 @@ class PartWriter:
         """Lines without newline, sorted when saved."""
         self.ordered: defaultdict[str, list[bytes]] = defaultdict(list)
         """Lines with their newline, kept in the order of arrival."""
+        self._spilled: dict[str, Section] = {}
+
+    def spill(self, path: str, name: str) -> None:
+        """Write the ordered lines of a section now; none may come after them."""
+        lines = self.ordered.pop(name)
+        data = b"".join(lines)
+        self._spilled[name] = Section(0, len(data), len(lines), hash_bytes(data), b"")
+        if data:
+            _write_whole(f"{path}{ORDERED}{name}", [data])
 
     def save(self, path: str, facts: Any) -> Part:
         """Write the part by one rename."""
-        sections: dict[str, Section] = {}
+        for name in sorted(self.ordered):
+            self.spill(path, name)
+        sections = dict(self._spilled)
         place = 0
         body: list[bytes] = []
-        for name, lines in sorted(self.ordered.items()):
-            data = b"".join(lines)
-            sections[name] = Section(0, len(data), len(lines), hash_bytes(data), b"")
-            if data:
-                _write_whole(f"{path}{ORDERED}{name}", [data])
         for name, lines in sorted(self.keyed.items()):
             if not lines:
                 continue
             lines.sort()
-            body.append(b"\n".join(lines) + b"\n")
-            sections[name] = Section(place, len(body[-1]), len(lines), hash_bytes(body[-1]), _slots_of(lines))
-            place += len(body[-1])
+            data = b"\n".join(lines) + b"\n"
+            slots = _slots_of(lines, len(data))
+            sums = short_sums(data, sorted({*slots}))
+            sections[name] = Section(place, len(data), len(lines), hash_bytes(sums), slots.tobytes(), sums)
+            body.append(data)
+            place += len(data)
         part = Part(path, sections, facts)
         footer = msgspec.msgpack.encode(part)
         tail = len(footer).to_bytes(8, "little") + hash_bytes(footer).encode()
@@ -115,24 +144,22 @@ def _write_whole(path: str, blocks: list[bytes]) -> None:
         raise OSError(err.errno, err.strerror, path) from err
 
 
-def _slots_of(lines: list[bytes]) -> bytes:
-    if len(lines) < _SLOTS:
-        few, place = array("I"), 0
-        for line in lines:
-            missing = int(line[:3], 16) * _SLOTS // 4096 + 1 - len(few)
-            if missing > 0:
-                few.extend([place] * missing)
-            place += len(line) + 1
-        few.extend([place] * (_SLOTS + 1 - len(few)))
-        return few.tobytes()
-    ends = [0, *accumulate(len(line) + 1 for line in lines)]
-    return array("I", [*(ends[bisect_left(lines, first)] for first in _FIRST), ends[-1]]).tobytes()
+def _slots_of(lines: list[bytes], length: int) -> "array[int]":
+    """Return where each slot of sorted lines starts, and the end."""
+    slots, place = array("I"), 0
+    for line in lines:
+        missing = int(line[:3], 16) * _SLOTS // 4096 + 1 - len(slots)
+        if missing > 0:
+            slots.extend([place] * missing)
+        place += len(line) + 1
+    slots.extend([length] * (_SLOTS + 1 - len(slots)))
+    return slots
 
 
 def load_part(path: str, *, keep: Callable[[Section], bool] = lambda section: False) -> Part | None:
-    """Return a part that was made before, or None where there is none or it is damaged.
+    """Return a part that was made before, or None where there is none or its footer is damaged.
 
-    `keep` tells of lines that are not keyed whether a target holds them.
+    Its lines are held against their sums when they are read. `keep` tells of lines that are not keyed whether a target holds them.
     """
     try:
         with Path(path).open("rb") as file:
@@ -147,38 +174,71 @@ def load_part(path: str, *, keep: Callable[[Section], bool] = lambda section: Fa
         if hash_bytes(footer).encode() != tail[8:]:
             return None
         part = msgspec.msgpack.decode(footer, type=Part)
-        whole = part.path == path and all(
-            hash_bytes(read_range(Range(path, one.offset, one.length))) == one.digest if one.slots else not one.length or keep(one)
-            for one in part.sections.values()
-        )
     except (OSError, ValueError, msgspec.MsgspecError):
         return None
-    return part if whole else None
+    part.fresh = False
+    keyed = sum(one.length for one in part.sections.values() if one.slots)
+    whole = part.path == path and end == keyed + size + _TAIL
+    return part if whole and all(one.slots or not one.length or keep(one) for one in part.sections.values()) else None
 
 
-def bucket_ranges(parts: Sequence[Part], *sections: str) -> Iterator[list[Range]]:
-    """Yield, for every bucket of keys that holds something, its range in each part; a bucket of about 4 MB fits in memory."""
-    found = [(part.path, part.sections[name]) for part in parts for name in sections if name in part.sections]
+def bucket_ranges(parts: Sequence[Part], *sections: str) -> Iterator[Bucket]:
+    """Yield every bucket of keys that holds something; one of about 4 MB fits in memory."""
+    found = [(part, part.sections[name]) for part in parts for name in sections if name in part.sections]
     total = sum(one.length for _, one in found)
     count = 1
     while count < _SLOTS and total > count * _BUCKET:
         count *= 2
     step = _SLOTS // count
-    tables = [(path, one.offset, memoryview(one.slots).cast("I")) for path, one in found]
+    tables = [_Table(part, one) for part, one in found]
     for first in range(0, _SLOTS, step):
-        ranges = [Range(path, offset + slots[first], slots[first + step] - slots[first]) for path, offset, slots in tables]
-        ranges = [one for one in ranges if one.length]
-        if ranges:
-            yield ranges
+        taken = [taken for table in tables if (taken := table.take(first, first + step)) is not None]
+        if taken:
+            yield Bucket([one for one, _ in taken], hash_bytes(b"".join(sums for _, sums in taken)))
+
+
+class _Table:
+    """The slots of one section, taken in order."""
+
+    def __init__(self, part: Part, section: Section) -> None:
+        self._part, self._section = part, section
+        self._slots = memoryview(section.slots).cast("I")
+        self._sum = 0
+
+    def take(self, first: int, last: int) -> tuple[Range, bytes] | None:
+        """Return the range of some slots and the sums of it; None where they hold nothing."""
+        start, end = self._slots[first], self._slots[last]
+        if start == end:
+            return None
+        ends = sorted({*self._slots[first : last + 1]} - {start})
+        sums = self._section.sums[_SUM * self._sum : _SUM * (self._sum + len(ends))]
+        self._sum += len(ends)
+        place = self._section.offset + start
+        if self._part.fresh:
+            return Range(self._part.path, place, end - start), sums
+        return Range(self._part.path, place, end - start, array("I", [one - start for one in ends]).tobytes(), sums), sums
+
+
+def whole_range(part: Part, name: str) -> Range:
+    """Return the range of a whole keyed section."""
+    found = _Table(part, part.sections[name]).take(0, _SLOTS)
+    return found[0] if found else Range(part.path, 0, 0)
 
 
 def read_range(one: Range) -> bytes:
-    """Return the bytes of a range."""
+    """Return the bytes of a range.
+
+    Raises:
+        DamagedPartError: it is of an older build, and its bytes are not those that were written.
+    """
     handle = os.open(one.path, os.O_RDONLY)
     try:
-        return os.pread(handle, one.length, one.offset)
+        data = os.pread(handle, one.length, one.offset)
     finally:
         os.close(handle)
+    if one.sums and (len(data) != one.length or short_sums(data, [0, *memoryview(one.ends).cast("I")]) != one.sums):
+        raise DamagedPartError(f"{one.path}: bytes {one.offset:,} to {one.offset + one.length:,} are not those that were written")
+    return data
 
 
 def read_lines_of(ranges: Iterable[Range]) -> list[bytes]:

@@ -7,6 +7,7 @@ class of its verdict, the entry as JSON. Rows alone in their run are passed on u
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 
 import msgspec
 
@@ -17,10 +18,11 @@ from distill.schemas.scored_run import Category, ResolutionRow
 from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs
 from distill.stages.score import OUTCOMES, score_record
 from distill.units.cutting import Unit
+from distill.units.exceptions import Ids
 from distill.units.lean import decode_lean
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of
-from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, digest_of, later, place_of, read_unit
+from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
 
 __all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_units", "score_unit"]
 
@@ -50,16 +52,18 @@ def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit,
     books, part, records = Books(by_file=True), PartWriter(), []
     scopes = {source.name: source.scope for source in config.sources}
     places = {source.name for source in config.sources if source.run_id == "position"}
-    runs = part.keyed["runs"]
+    runs, kept = part.keyed["runs"], Ids(Path(context.project))
     for i, (number, (unit,)) in enumerate(batch):
-        partition = context.plan.logs[number].partition
+        partition = context.plan.partitions[number]
         scored_lines = part.ordered[f"scored:{i}"]
         fates: Counter[tuple[Category, str]] = Counter()
+        ids: list[str] = []
         data = read_unit(f"{context.project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}")
         for line_number, line in enumerate(data.split(b"\n")[:-1], unit.lines):
             record = decode_lean(line)
             scored = score_record(record, judge_confidence=config.judge_confidence)
             scored_lines.append(_ENCODE(scored) + b"\n")
+            ids.append(record.id)
             scope, positional = scopes.get(record.source, record.source), record.source in places
             entry = build_entry(record, scored, scope, place=(partition, line_number), positional=positional)
             runs.append(entry.group.encode() + _text_line(entry))
@@ -67,6 +71,7 @@ def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit,
         for (category, reason), times in fates.items():
             books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)
         records.append(len(scored_lines))
+        kept.save(unit, bytes.fromhex("".join(ids)))
     return part.save(path, {"books": books.facts(), "records": records})
 
 
@@ -75,7 +80,7 @@ def resolve_runs_bucket(context: Context, payload: tuple[str, list[Range]]) -> P
     path, ranges = payload
     books, part = Books(by_file=True), PartWriter()
     texts = part.keyed["texts"]
-    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
         lines = list(group)
         if len(lines) == 1:
             line = lines[0]
@@ -100,7 +105,7 @@ def resolve_texts_bucket(context: Context, payload: tuple[str, list[Range]]) -> 
     """Find the texts of a bucket that were accepted in one run and rejected in another."""
     path, ranges = payload
     part = PartWriter()
-    for _, group in groupby(read_lines_of(Range(*one) for one in ranges), lambda line: line[:KEY]):
+    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
         lines = list(group)
         if not {b"g", b"b"} <= {line[KEY : KEY + 1] for line in lines}:
             continue
@@ -118,11 +123,12 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     def jobs() -> Iterator[Job]:
         for batch in batch_pieces(Piece(number, (unit,)) for number, ref in enumerate(refs) for unit in shop.cut(ref)):
             batches.append(batch)
-            digests = [f"{unit.digest} {unit.lines} {plan.logs[number].partition}" for number, (unit,) in batch]
+            digests = [f"{unit.digest} {unit.lines} {plan.partitions[number]}" for number, (unit,) in batch]
             plain = [tuple(piece) for piece in batch]
             yield Job("distill.units.score:score_unit", (plain,), tuple(digests), place_of(refs, batch), bytes_of(batch))
 
     done = outputs.append_batches(plan.scored, "scored", zip(shop.parts(jobs()), later(batches), strict=False))
+    Ids(shop.work.project).keep(piece.units[0] for batch in batches for piece in batch)
     shop.count_records(refs, done)
     parts = [part for part, _ in done]
     pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, "runs")))
@@ -131,9 +137,8 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
 
 
 def _buckets(function: str, parts: list[Part], section: str) -> Iterator[Job]:
-    for ranges in bucket_ranges(parts, section):
-        plain = [tuple(one) for one in ranges]
-        yield Job(f"distill.units.score:{function}", (plain,), (digest_of(ranges),), f"{section} of {len(plain)} units")
+    for bucket in bucket_ranges(parts, section):
+        yield Job(f"distill.units.score:{function}", (bucket.ranges,), (bucket.digest,), f"{section} of {len(bucket.ranges)} units")
 
 
 def resolution_order(line: bytes) -> tuple[str, str]:

@@ -27,7 +27,7 @@ def check_space(stage: Stage, work: Any) -> None:
     size = 0
     for ref in stage.inputs(work.plan):
         path = work.project / ref.path
-        size += (path.stat().st_size if path.exists() else 0) * (_UNPACKED if ref.path.endswith(PACKED) else 1)
+        size += (path.stat().st_size if path.exists() else 0) * (_UNPACKED if ref.path.endswith((*PACKED, ".zip", ".eval")) else 1)
     wanted = int(size * GROWTH[stage.name]) + _RESERVE
     free = shutil.disk_usage(work.project).free
     if size > _RESERVE and free < wanted:

@@ -22,7 +22,7 @@ from distill.units.cutting import UNIT_BYTES, Unit, cut_file
 from distill.units.parts import ORDERED, Part, Range, Section, load_part, read_range
 
 __all__ = [
-    "PACKED", "PARTS", "Context", "Cut", "Job", "Piece", "Workshop", "batch_pieces", "bytes_of", "digest_of", "later", "place_of",
+    "PACKED", "PARTS", "Context", "Cut", "Job", "Piece", "Workshop", "batch_pieces", "bytes_of", "later", "place_of",
     "read_unit",
 ]  # fmt: skip
 
@@ -150,19 +150,20 @@ class Workshop:
 
     # inputs
 
-    def cut(self, ref: FileRef) -> Iterator[Unit]:
+    def cut(self, ref: FileRef, *, whole: bool = False) -> Iterator[Unit]:
         """Yield the units of an input as it is read, or at once where it was cut before; it is in `work.inputs` afterwards."""
+        whole = whole or ref.path.endswith(PACKED)
         work = self.work
         self._read[ref] = (work.project / ref.path).stat()
         known = work.known_hashes(ref.path)
         cut = self.known_cut(known[0]) if known is not None else None
-        if known is not None and cut is not None:
+        if known is not None and cut is not None and (len(cut.units) == 1 or not whole):
             yield from cut.units
         else:
             file = HashedFile(work.project / ref.path, ref.recorded, sha256=known is None, progress=lambda count: None)
             self._read[ref] = file.before
             units: list[Unit] = []
-            for unit in cut_file(file, whole=ref.path.endswith(PACKED)):
+            for unit in cut_file(file, whole=whole):
                 units.append(unit)
                 yield unit
             if file.finish():
@@ -336,14 +337,6 @@ def _size(path: Path) -> int:
 
 def _state(stat: os.stat_result) -> tuple[int, int, int, int]:
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-
-
-def digest_of(ranges: Iterable[Range]) -> str:
-    """Return the hash of what stands in the ranges of a bucket."""
-    hasher = FileHasher(sha256=False)
-    for one in ranges:
-        hasher.update(read_range(one))
-    return hasher.blake3
 
 
 def place_of(refs: Sequence[FileRef], batch: Sequence[Piece]) -> str:
