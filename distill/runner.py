@@ -163,7 +163,7 @@ def _run(stage: Stage, work: Work, shop: Workshop) -> Finished:
     books.warnings.update(f"{path}: grew while it was read, and was read to its length at the start" for path in work.grown)
     books.warnings.update(f"partition vanished since the prior run: {partition}" for partition in work.gone)
     stats = books.close(stage.unit)
-    validation = validate_stage(stage, work.config, stats, warnings=books.warnings, written=written, errors=books.errors)
+    validation = validate_stage(stage, work.config, stats, books=books, written=written)
     return Finished(inputs=file_set(list(work.inputs.values())), outputs=file_set(written), stats=stats, validation=validation)
 
 

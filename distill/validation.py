@@ -1,8 +1,8 @@
 """Whether an executed stage may be relied on: skipped rows, too few exported rows, vanished partitions (SPEC 5.5, SPEC 7)."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from distill.books import Books
 from distill.config import Config
 from distill.reasons import action_of, meaning_of
 from distill.schemas.stage_receipt import FileState, Stats, Validation
@@ -17,12 +17,10 @@ _EXPORTS = {
 }
 
 
-def validate_stage(
-    stage: Stage, config: Config, stats: Stats, *, warnings: Counter[str], written: Sequence[FileState], errors: Iterable[str] = ()
-) -> Validation:
-    """Return the verdict on an executed stage; `errors` are what it says itself."""
-    errors = sorted(errors)
-    notes = [text if count == 1 else f"{text} ({count} records)" for text, count in sorted(warnings.items())]
+def validate_stage(stage: Stage, config: Config, stats: Stats, *, books: Books, written: Sequence[FileState]) -> Validation:
+    """Return the verdict on an executed stage, with the errors and warnings its books hold."""
+    errors = sorted(books.errors)
+    notes = [text if count == 1 else f"{text} ({count} records)" for text, count in sorted(books.warnings.items())]
     for kind in ("quarantined", "skipped", "filtered"):
         count = getattr(stats, kind)
         if count and stage.name != "score":

@@ -269,3 +269,10 @@ def build(project: Project, config: Config, *, always: bool = False, identity: s
         for stage in STAGES
         if INDEX not in stage.outputs(plan)
     }
+
+
+def warned(warnings: dict[str, int]) -> Books:
+    """Return books that hold nothing but warnings."""
+    books = Books(by_file=False)
+    books.warnings.update(warnings)
+    return books

@@ -14,6 +14,7 @@ from distill.schemas.stage_receipt import VOLATILE, FileSet, FileState, StageRec
 from distill.stages import STAGES, stage_named
 from distill.summary import build_summary, stable_hash
 from distill.validation import validate_stage
+from tests.corpora import warned
 
 HASH = "blake3:" + "0" * 64
 
@@ -152,13 +153,11 @@ def test_receipt_with_a_wrong_hash_cannot_be_written() -> None:
 
 def validated(stage: str, stats: Stats, rows: int = 1, **settings: Any) -> Validation:
     """Return the verdict on an executed stage that wrote `rows` rows to each file."""
-    from collections import Counter
-
     written = [
         file(path, rows)
         for path in ("exports/sft/instruction_response.jsonl", "exports/sft/prompt_completion.jsonl", "exports/rag/playbooks.jsonl")
     ]
-    return validate_stage(stage_named(stage), Config(**settings), stats, warnings=Counter(a=1, b=2), written=written)
+    return validate_stage(stage_named(stage), Config(**settings), stats, books=warned({"a": 1, "b": 2}), written=written)
 
 
 def test_warnings_are_counted_and_told() -> None:

@@ -16,7 +16,7 @@ from distill.formats.fields import Fields, Take, as_count, as_text, compile_fiel
 from distill.formats.joining import compile_joins, is_blank
 from distill.formats.matching import Seen
 from distill.formats.messages import compile_cut, compile_messages
-from distill.formats.native import read_conversation
+from distill.formats.native import compile_patterns, find_infrastructure, read_conversation
 from distill.formats.paths import check_path, compile_path, template_paths
 from distill.formats.reading import Position, Reading, convert_time
 from distill.formats.signals import compile_signal
@@ -80,7 +80,9 @@ class MappedReader:
         for view in views or [record]:
             self.seen.note(view, position)
         found = [self._read(view, position) for view in views]
-        return [reading._replace(warning=warning or reading.warning) for reading in found]
+        if warning is not None and found:  # told once a record
+            found[0] = found[0]._replace(warning=warning)
+        return found
 
 
 def build_reader(source: Source, config: Config, sides: Sides | None = None) -> MappedReader:
@@ -92,10 +94,10 @@ def build_reader(source: Source, config: Config, sides: Sides | None = None) -> 
     problems = check_expressions(source)
     if problems:
         raise ConfigError(problems)
-    return MappedReader(source, _compile_run(source, sides))
+    return MappedReader(source, _compile_run(source, config, sides))
 
 
-def _compile_run(source: Source, sides: Sides | None) -> One:
+def _compile_run(source: Source, config: Config, sides: Sides | None) -> One:
     """Return the function that understands one run."""
     places = Fields(source, sides)
     plain = [found for name, specs in source.fields if (found := plain_text(name, specs)) is not None]
@@ -104,7 +106,7 @@ def _compile_run(source: Source, sides: Sides | None) -> One:
     tags = [(name, places.take(spec)) for name, spec in source.tags]
     talk, declared = compile_messages(source, places), {name for name, _ in source.fields}
     cut = compile_cut(source.strip_markers) if source.strip_markers else None
-    signals, tokens, name_run = _compile_signals(source, sides), _compile_tokens(source, places), source.run_id == "position"
+    signals, tokens, name_run = _compile_signals(source, config, sides), _compile_tokens(source, places), source.run_id == "position"
     timed, no_task = "created_at" in declared, source.task_id_required
 
     def read(record: dict[str, Any], position: Position) -> Reading:
@@ -168,12 +170,18 @@ def _nothing(record: dict[str, Any], position: Position) -> None:
     return None
 
 
-def _compile_signals(source: Source, sides: Sides | None) -> Callable[[dict[str, Any], Position, dict[str, Any]], list[Signal]]:
-    """Return the function that finds every signal of a run; a judge that had nothing to look at gives none."""
+def _compile_signals(
+    source: Source, config: Config, sides: Sides | None
+) -> Callable[[dict[str, Any], Position, dict[str, Any]], list[Signal]]:
+    """Return the function that finds every signal of a run; a judge that had nothing to look at gives none.
+
+    Errors of its values that are infrastructure become signals, as they do in every format.
+    """
     specs = [compile_signal(spec) for spec in source.signals]
     join = compile_joins(source, sides)
     declared = {name for name, _ in source.fields}
     seen = [name for name in _TALK if declared & {name, "messages"}]  # a log that holds neither, only verdicts, says nothing of that
+    patterns = compile_patterns(config) if "errors" in declared else []
     judged = seen and "judge" in {*(spec.kind for spec in source.signals), *(spec.kind for spec in source.verdicts)}
 
     def read(record: dict[str, Any], position: Position, values: dict[str, Any]) -> list[Signal]:
@@ -182,6 +190,9 @@ def _compile_signals(source: Source, sides: Sides | None) -> Callable[[dict[str,
             found += read_signal(record)
         if join is not None:
             found += join(record, position, values)
+        if patterns and values["errors"]:
+            broken, values["errors"] = find_infrastructure(values["errors"], patterns)
+            found += broken
         if judged and is_blank(values, seen):
             return [signal for signal in found if signal.kind != "judge"]
         return found

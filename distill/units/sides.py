@@ -145,7 +145,8 @@ class _Asking:
 
 def held_keys(store: Store) -> Iterator[str]:
     """Yield the keys of a second file, sorted."""
-    for (key,) in _Rows(store.path).execute("SELECT key FROM keys ORDER BY key"):
+    rows = _Rows(store.path)  # it closes its database when it goes
+    for (key,) in rows.execute("SELECT key FROM keys ORDER BY key"):
         yield key
 
 
@@ -187,7 +188,8 @@ def _specs(config: Config) -> Iterator[tuple[Source, LookupSpec | VerdictSpec]]:
 
 
 def _told(store: Store, name: str) -> list[str]:
-    return [text for (text,) in _Rows(store.path).execute("SELECT text FROM told WHERE name = ? ORDER BY n", (name,))]
+    rows = _Rows(store.path)  # likewise
+    return [text for (text,) in rows.execute("SELECT text FROM told WHERE name = ? ORDER BY n", (name,))]
 
 
 def _is_whole(path: Path) -> bool:

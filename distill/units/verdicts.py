@@ -110,12 +110,7 @@ def find_ambiguous(shop: Workshop, prepared: Prepared, jobs: Iterable[Job]) -> P
     if not stores:
         return prepared
     held = [Job("distill.units.verdicts:hold_unit", (store,), (store.digest,), f"keys of {store.name}") for store in stores]
-    asking = (
-        job._replace(
-            function="distill.units.verdicts:ask_unit", payload=(*job.payload, tuple(prepared)), digests=("asked", *job.digests), bytes=0
-        )
-        for job in jobs
-    )
+    asking = (job._replace(function="distill.units.verdicts:ask_unit", digests=("asked", *job.digests), bytes=0) for job in jobs)
     parts = [*shop.parts(held), *shop.parts(asking)]
     gathered = list(shop.parts(_buckets(parts)))
     several: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
@@ -133,10 +128,6 @@ def find_ambiguous(shop: Workshop, prepared: Prepared, jobs: Iterable[Job]) -> P
         shown = nsmallest(_SHOWN, (key for _, keys in told for key in keys))
         found[store.source, store.name] = _Found(sorted(several[store.source, store.name]), sum(count for count, _ in told), shown)
     return _conclude(prepared, shop.work.config, found)
-
-
-def _asking(job: Job) -> Job:
-    return Job("distill.units.verdicts:ask_unit", job.payload, job.digests, job.place)
 
 
 def _buckets(parts: list[Part]) -> Iterator[Job]:
