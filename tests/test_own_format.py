@@ -72,7 +72,8 @@ def test_the_finished_settings_give_what_the_page_says(tmp_path: Path) -> None:
 def test_every_snippet_loads(snippet: str) -> None:
     """Each setting the page names is one the config knows, in the place where it belongs."""
     setting: dict[str, Any] = tomllib.loads(re.sub(r"`.*", "", snippet))
-    source: dict[str, Any] = {"name": "own", "glob": "*", "reader": "jsonl", "fields": {"response": {"path": "a"}}}
+    reader = "zip" if "members" in setting else "jsonl"
+    source: dict[str, Any] = {"name": "own", "glob": "*", "reader": reader, "fields": {"messages": {"path": "a"}}}
     for key, value in setting.items():
         if key in EVIDENCE_FIELDS and not isinstance(value, str):
             source["fields"][key] = value
