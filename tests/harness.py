@@ -156,8 +156,12 @@ class Project:
     def plant(self, place: str, body: str) -> None:
         """Let dodo.py put `planted`, which may use `honest`, in a place while a file `planted` is there.
 
-        A place is `module:name` below `distill`, or the module of a stage, whose `run` is meant.
+        A place is `module:name` below `distill`, or the module of a stage, whose `run` is meant; of collect, what its units call too.
         """
+        if place == "collect":
+            self.write("dodo.py", f"{PLANTED_COLLECT}{DODO}\n{body}\n")
+            self.write("planted", "")
+            return
         module, _, name = place.partition(":")
         module, name = (module, name) if name else (f"stages.{module}", "run")
         head = f"import os\nimport time\nimport msgspec\nimport distill.{module} as stage\n{DODO}\nhonest = stage.{name}\n"
@@ -207,6 +211,24 @@ class Project:
                 if path.is_file() and "held" not in path.parts:
                     found[path.relative_to(self.folder).as_posix()] = path.read_bytes()
         return found
+
+
+PLANTED_COLLECT = """import os
+import time
+import distill.stages.collect as stage
+
+collect = stage.Collector.collect
+
+
+def call_planted(self, logs):
+    global honest
+    honest = lambda logs, config: collect(self, logs)
+    return planted(logs, self._config)
+
+
+if os.path.exists('planted'):
+    stage.Collector.collect = call_planted
+"""
 
 
 def outcome(run_id: str | None, **fields: Any) -> dict[str, Any]:

@@ -231,6 +231,7 @@ def test_a_second_build_says_so_and_touches_nothing(project: Project) -> None:
     project.write("planted", "4")
     first = project.start("--always")
     while not (project.folder / "started").exists():
+        assert first.poll() is None
         time.sleep(0.02)
     before = set(project.data_files())
 

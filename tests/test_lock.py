@@ -19,6 +19,7 @@ def start_sleeping(project: Project, *words: str) -> "subprocess.Popen[bytes]":
     project.plant("collect", SLEEPING)
     process = project.start(*words)
     while not (project.folder / "started").exists():
+        assert process.poll() is None
         time.sleep(0.02)
     (project.folder / "planted").unlink()
     return process

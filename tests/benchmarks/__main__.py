@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks.cpu import write_cpu
+from tests.benchmarks.mapped import write_mapped
 from tests.benchmarks.noop import write_noop
 from tests.benchmarks.rebuild import write_rebuild
 from tests.benchmarks.work import Order, write_memory, write_whole, write_work
@@ -22,6 +23,7 @@ SECTIONS: dict[str, Callable[[Order], None]] = {
     "rebuild": write_rebuild,
     "noop": write_noop,
     "cpu": write_cpu,
+    "mapped": write_mapped,
 }
 """In the order they are run."""
 

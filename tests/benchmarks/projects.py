@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.benchmarks.measuring import Measure, run_measured
 
-__all__ = ["FOUR", "make_project", "read_counts", "run_ours"]
+__all__ = ["FOUR", "make_project", "read_collected", "read_counts", "run_ours"]
 
 FOUR = ("export_sft", "export_preference")
 """The tasks that need collect and score and nothing else: four stages."""
@@ -34,6 +34,13 @@ def run_ours(project: Path, *tasks: str, engine: str = "processes", workers: int
     """Run doit on a project: the tasks named, or all."""
     env = {"DISTILL_ENGINE": engine, "DISTILL_WORKERS": str(workers)} if workers or engine == "inline" else {}
     return run_measured([sys.executable, "-m", "doit", *tasks], project, env=env, memory=memory)
+
+
+def read_collected(project: Path) -> tuple[int, int]:
+    """Return the records that were accepted and skipped by the newest run."""
+    newest = max((project / "reports/distillation").glob("*/collect.json"), key=lambda path: path.stat().st_mtime_ns)
+    stats = json.loads(newest.read_text())["stats"]
+    return stats["accepted"], stats["skipped"]
 
 
 def read_counts(project: Path) -> dict[str, int]:
