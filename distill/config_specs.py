@@ -1,6 +1,6 @@
 """What a source's mapping says, piece by piece (SPEC 2): fields, signals, runs in one record, second files. Standard library only.
 
-How a person writes them is in `distill.config_sources`; what they do is in `distill.formats.mapping` and `distill.sides`.
+How a person writes them is in `distill.config_sources`; what they do is in `distill.mapping.reader` and `distill.sides`.
 """
 
 from types import MappingProxyType

@@ -7,9 +7,9 @@ import pytest
 
 from distill.config import Config
 from distill.config_file import build_config
-from distill.formats import mapping
 from distill.formats.reading import Position, Reading
 from distill.jsonl import BadLine
+from distill.mapping import reader as mapping
 
 PLACE = Position("m/a.jsonl", 7, {"folder": "gpt-4", "file": "a"})
 HEAD = '[[sources]]\nname = "m"\nglob = "*"\nreader = "jsonl"\nfile_pattern = "(?P<folder>[^/]+)/(?P<file>[^/]+)$"\n'

@@ -6,9 +6,10 @@ import pytest
 
 from distill.config import Config, FieldSpec, Meaning, Range, SignalSpec, Source
 from distill.errors import ConfigError
-from distill.formats import FORMATS, format_module, mapping, outcomes, scrum_reviews
+from distill.formats import FORMATS, format_module, outcomes, scrum_reviews
 from distill.formats.reading import RECORD_FIELDS, Position, Reading
 from distill.jsonl import BadLine
+from distill.mapping import reader as mapping
 from distill.schemas.evidence import EvidenceRecord, Provenance, Tokens
 from tests.harness import outcome, review
 
@@ -384,4 +385,4 @@ def test_every_format_has_a_module() -> None:
         assert callable(getattr(import_module(entry.module), "build_grouper" if entry.grouped else "build_reader"))
         assert entry.doc
     assert format_module("outcomes") == "distill.formats.outcomes"
-    assert format_module(None) == "distill.formats.mapping"
+    assert format_module(None) == "distill.mapping.reader"

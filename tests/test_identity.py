@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 import distill
+from distill.build import identity
+from distill.stages import STAGES
 from tests.harness import sample_project
 
 
@@ -19,3 +21,15 @@ def test_a_changed_rule_runs_exactly_the_stages_it_touches(tmp_path: Path) -> No
 
     assert project.doit().executed == ["score", "summary"]
     assert project.document("score.json")["decision_reason"] == "changed: the code of the stage"
+
+
+def test_every_file_of_a_stage_is_watched() -> None:
+    """The code of a stage is hashed again when any of its files changes: each lies in a folder whose fingerprints are compared."""
+    package = Path(distill.__file__).parent
+    watched = identity._signature()
+    modules = {path for stage in STAGES for path in identity._imports_of([stage.module, *([stage.units] if stage.units else [])]).values()}
+
+    assert len(modules) > 60
+    assert {package / "mapping/reader.py", package / "formats/langfuse.py", package / "readers/archive.py"} <= modules
+    assert [path for path in sorted(modules) if f"{path.parent.name}/{path.name}:" not in watched] == []
+    assert {path.parent for path in modules} >= {package / name for name in ("formats", "mapping", "readers", "stages", "units")}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distill.formats import mapping
+from distill.mapping import reader as mapping
 from distill.schemas.evidence import Checks
 from tests.mapped import FIELDS, PLACE, config, refused, values
 

@@ -115,7 +115,7 @@ def _code_hashes(store: Store) -> dict[str, str]:
 def _signature() -> str:
     """Return the fingerprints of every file of the package; code does not change under a running process."""
     found: list[str] = []
-    for folder in (_PACKAGE, *(_PACKAGE / name for name in ("formats", "readers", "schemas", "stages", "units"))):
+    for folder in (_PACKAGE, *(_PACKAGE / name for name in ("formats", "mapping", "readers", "schemas", "stages", "units"))):
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".py"):
@@ -158,6 +158,8 @@ def _imported_by(name: str, path: Path) -> tuple[str, ...]:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     if name in {"distill.formats", "distill.readers"}:
         names += [f"{name}.{file.stem}" for file in sorted((_PACKAGE / name.rpartition(".")[2]).glob("*.py"))]
+    if name == "distill.formats":
+        names.append(format_module(None))  # that of mapped sources, which it names and does not import
     return tuple(names)
 
 

@@ -71,7 +71,7 @@ def check_paths(project: Project) -> None:
     text = repr([(source.fields, source.tags, source.signals) for source in mapped])
     if not mapped or project.store.meta("expressions") == text:
         return
-    from distill.formats.mapping import check_expressions  # noqa: PLC0415 -- it compiles expressions
+    from distill.mapping.reader import check_expressions  # noqa: PLC0415 -- it compiles expressions
 
     problems = [problem for source in mapped for problem in check_expressions(source)]
     if problems:

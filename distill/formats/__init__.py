@@ -2,7 +2,7 @@
 
 A format is a function from one raw record to its readings, or, where runs lie over several records, a way to split and merge them
 (`distill.formats.reading`). How records lie in a file is in `distill.readers`; what a mapping in the config can say is in
-`distill.formats.mapping`. A third party adds a format as an entry point in the group `distill.formats`: a name, and a module that
+`distill.mapping.reader`. A third party adds a format as an entry point in the group `distill.formats`: a name, and a module that
 has `FORMAT` (a line of this table) and the builder.
 """
 
@@ -55,7 +55,7 @@ FORMATS: tuple[Format, ...] = (
 TYPED = frozenset(entry.name for entry in FORMATS if entry.typed)
 """Formats whose evidence need not be read back."""
 
-_MAPPED = Format("", "distill.formats.mapping", "a source described by the config alone")
+_MAPPED = Format("", "distill.mapping.reader", "a source described by the config alone")
 
 
 @cache

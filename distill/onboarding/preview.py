@@ -17,8 +17,8 @@ from distill.canonical import dump_sorted
 from distill.config import Config, Source
 from distill.files import read_records
 from distill.formats import find_format
-from distill.formats.mapping import found_values
 from distill.jsonl import BadLine, RawLine, decode_line, encode_line
+from distill.mapping.reader import found_values
 from distill.onboarding.documents import Estimate, FieldFound, Preview, SkippedFound, ValueFound, ValuesFound
 from distill.onboarding.paths import Catalog, Found, cut, render_value
 from distill.plan import RawLog

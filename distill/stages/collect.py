@@ -10,10 +10,10 @@ from typing import Any
 
 from distill.config import Config, Source
 from distill.formats import find_format
-from distill.formats.joining import join_reader, join_reading
-from distill.formats.matching import describe_facts, merge_facts
 from distill.formats.reading import Grouper, Position, Reader, Reading
 from distill.jsonl import BadLine, RawLine
+from distill.mapping.joining import join_reader, join_reading
+from distill.mapping.matching import describe_facts, merge_facts
 from distill.outcome import Outcome
 from distill.plan import RawLog
 from distill.sides import Sides

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from distill.canonical import dump_sorted
 from distill.config import VerdictSpec
 from distill.errors import InputError
-from distill.formats.meaning import read_meaning
-from distill.formats.paths import Find, compile_path
-from distill.formats.signals import read_confidence
 from distill.jsonl import BadLine
+from distill.mapping.meaning import read_meaning
+from distill.mapping.paths import Find, compile_path
+from distill.mapping.signals import read_confidence
 from distill.sides import Joined, join_key
 from distill.units.side_files import SideRow, read_document, read_rows
 

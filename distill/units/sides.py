@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from distill.canonical import dump_sorted
 from distill.config import Config, LookupSpec, Source, VerdictSpec
-from distill.formats.paths import compile_path
 from distill.hashing import hash_bytes, hash_file
 from distill.jsonl import decode_line
+from distill.mapping.paths import compile_path
 from distill.plan import TEMPORARY
 from distill.sides import AMBIGUOUS, ASKED, Joined, LookupSide, VerdictSide, join_key
 from distill.units.side_files import read_rows

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from distill.config import ExplodeSpec
-from distill.formats.messages import UNEQUAL
-from distill.formats.paths import compile_path
 from distill.jsonl import BadLine
+from distill.mapping.messages import UNEQUAL
+from distill.mapping.paths import compile_path
 
 __all__ = ["Views", "compile_explode"]
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from distill.config import CheckSpec, SignalSpec
-from distill.formats.fields import as_count, as_text
-from distill.formats.meaning import read_meaning
-from distill.formats.paths import Find, compile_path
 from distill.jsonl import BadLine
+from distill.mapping.fields import as_count, as_text
+from distill.mapping.meaning import read_meaning
+from distill.mapping.paths import Find, compile_path
 from distill.schemas.evidence import Checks, Signal
 
 __all__ = ["Signals", "compile_signal", "read_confidence"]

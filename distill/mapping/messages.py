@@ -7,11 +7,11 @@ import msgspec
 
 from distill.config import FailedTurns, FieldSpec, Source
 from distill.config_specs import ROLES
-from distill.formats.fields import Fields, Take, as_text
 from distill.formats.native import RawMessage, build_messages
-from distill.formats.paths import compile_path
 from distill.formats.reading import Position
 from distill.jsonl import BadLine
+from distill.mapping.fields import Fields, Take, as_text
+from distill.mapping.paths import compile_path
 from distill.schemas.evidence import Message
 
 __all__ = ["Cut", "Talk", "compile_cut", "compile_messages"]

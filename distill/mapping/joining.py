@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from distill.config import Source, VerdictSpec
-from distill.formats.fields import compile_taker
 from distill.formats.reading import Position, Reader, Reading
+from distill.mapping.fields import compile_taker
 from distill.schemas.evidence import Signal
 from distill.sides import AMBIGUOUS, ASKED, Joined, Sides, VerdictSide, join_key
 

@@ -11,9 +11,9 @@ from itertools import islice
 from typing import Any
 
 from distill.config import FieldSpec, Source
-from distill.formats.paths import compile_path, has_path, template_paths
 from distill.formats.reading import Position
 from distill.jsonl import BadLine
+from distill.mapping.paths import compile_path, has_path, template_paths
 
 __all__ = ["Matches", "Seen", "describe_facts", "expressions_of", "merge_facts"]
 

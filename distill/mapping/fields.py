@@ -7,9 +7,9 @@ from typing import Any
 from distill.canonical import dump_sorted
 from distill.config import FieldSpec, Source
 from distill.config_specs import EVIDENCE_FIELDS
-from distill.formats.paths import compile_path, plain_name
 from distill.formats.reading import Position
 from distill.jsonl import BadLine, decode_line
+from distill.mapping.paths import compile_path, plain_name
 from distill.sides import Sides, join_key
 from distill.times import BadTime, parse_epoch
 

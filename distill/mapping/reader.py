@@ -1,7 +1,7 @@
 """A source described by the config alone (SPEC 2): fields, messages, signals, runs in one record, second files.
 
 Everything is compiled once per source; a path that is a plain name costs a dictionary look-up. What finds a value is in
-`distill.formats.fields`, `messages` and `signals`; which expressions found nothing in `matching`.
+`distill.mapping.fields`, `messages` and `signals`; which expressions found nothing in `matching`.
 """
 
 from collections import Counter
@@ -11,16 +11,16 @@ from typing import Any
 from distill.canonical import dump_sorted
 from distill.config import Config, Source
 from distill.errors import ConfigError
-from distill.formats.explode import compile_explode
-from distill.formats.fields import Fields, Take, as_count, as_text, compile_field, plain_text, read_texts
-from distill.formats.joining import compile_joins, is_blank
-from distill.formats.matching import Seen
-from distill.formats.messages import compile_cut, compile_messages
 from distill.formats.native import compile_patterns, find_infrastructure, read_conversation
-from distill.formats.paths import check_path, compile_path, template_paths
 from distill.formats.reading import Position, Reading, convert_time
-from distill.formats.signals import compile_signal
 from distill.jsonl import BadLine
+from distill.mapping.explode import compile_explode
+from distill.mapping.fields import Fields, Take, as_count, as_text, compile_field, plain_text, read_texts
+from distill.mapping.joining import compile_joins, is_blank
+from distill.mapping.matching import Seen
+from distill.mapping.messages import compile_cut, compile_messages
+from distill.mapping.paths import check_path, compile_path, template_paths
+from distill.mapping.signals import compile_signal
 from distill.schemas.evidence import Signal, Tokens
 from distill.sides import Sides
 
