@@ -131,6 +131,8 @@ class _Window:
         self.data = b""
         self.place = 0
         self._base = 0
+        self.damage: Exception | None = None
+        """What reading on failed with; raised when all that came before is used up."""
 
     @property
     def offset(self) -> int:
@@ -139,7 +141,10 @@ class _Window:
 
     def more(self) -> bool:
         """Read on, and let go of what stands before the place; tell whether anything came."""
-        chunk = self._file.read(_CHUNK)
+        try:
+            chunk = b"" if self.damage is not None else self._file.read(_CHUNK)
+        except Exception as err:  # noqa: BLE001 -- raised again where the records end
+            self.damage, chunk = err, b""
         self._base += self.place
         self.data, self.place = self.data[self.place :] + chunk, 0
         return bool(chunk)
@@ -174,6 +179,8 @@ def read_elements(file: BinaryIO, shape: Shape, limits: Limits) -> Iterator[RawL
         found = window.data[window.place : window.place + RAW_KEPT]
         told = f"the file starts with {chr(first)!r}, expected {chr(shape.opening)!r}: it is no JSON {shape.name}; {shape.hint}"
         yield BadLine("not_json", told, RawLine(1, window.offset, found, ended=True, length=len(found), hash=None))
+    if window.damage is not None:
+        raise window.damage
 
 
 class _Found(NamedTuple):
@@ -205,17 +212,17 @@ class _Elements:
                     yield BadLine("not_json", f"a comma stands before the end of the {shape.name}", self._at(window.offset))
                 break
             if not first:
-                yield self._cut(self._at(window.offset))
+                yield from self._cut(self._at(window.offset))
                 return
             key, problem = self._key() if shape.keyed else (None, None)
             found = self._fast(key) or self._slow(key)
             if not found.whole:
-                yield self._cut(found.line)
+                yield from self._cut(found.line)
                 return
             yield self._judge(found.line, problem)
             self.count += 1
             if not found.after:
-                yield self._cut(self._at(window.offset))
+                yield from self._cut(self._at(window.offset))
                 return
             if found.after == shape.closing:
                 break
@@ -227,10 +234,13 @@ class _Elements:
         index = None if key is not None else self.count
         return RawLine(self.count + 1, offset, b"", ended=True, length=0, hash=None, index=index, key=key)
 
-    def _cut(self, place: RawLine) -> BadLine:
+    def _cut(self, place: RawLine) -> Iterator[BadLine]:
+        """Yield that the file ends too early, unless it could not be read on, which is told by itself."""
+        if self.window.damage is not None:
+            return
         where = f"inside record {self.count} (counted from 0)" if place.length else f"without {chr(self.shape.closing)!r}"
         told = f"the {self.shape.name} ends at byte {self.window.offset} {where}; what came before is kept"
-        return BadLine("truncated", told, place)
+        yield BadLine("truncated", told, place)
 
     def _judge(self, line: RawLine, problem: tuple[str, str] | None) -> RawLine | BadLine:
         """Return a record, or what is wrong with it before it is decoded."""
