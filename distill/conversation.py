@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from distill.canonical import dump_sorted
-from distill.hashing import hash_bytes, hash_parts
+from distill.hashing import hash_bytes, hash_parts, join_parts, short_hash
 from distill.schemas.evidence import EvidenceRecord, Message
 
-__all__ = ["Turn", "answer_key", "build_turns", "has_leak", "normalise", "render_messages", "text_key", "user_text"]
+__all__ = ["KeyOfPlain", "Turn", "answer_key", "build_turns", "has_leak", "normalise", "render_messages", "text_key", "user_text"]
 
 LEAK_LENGTH = 20
 
@@ -106,6 +106,22 @@ def text_key(turns: Sequence[Turn]) -> bytes | None:
     for turn in turns:
         parts += (turn.role, normalise(turn.content))
     return hash_parts(parts)
+
+
+class KeyOfPlain:
+    """Gives `text_key` of an exchange of one question and one answer, 16 bytes, zeros without either; the last question is remembered."""
+
+    def __init__(self) -> None:
+        """Remember no question yet."""
+        self._asked, self._head = "", b""
+
+    def __call__(self, asked: str, answer: str) -> bytes:
+        """Return the key of a question and its answer."""
+        if asked != self._asked:
+            self._asked, self._head = asked, join_parts("user", normalise(asked), "assistant") if asked.strip() else b""
+        if not self._head or not answer.strip():
+            return bytes(16)
+        return short_hash(self._head + join_parts(normalise(answer)))
 
 
 def answer_key(record: EvidenceRecord) -> str:

@@ -8,13 +8,16 @@ Laws:
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from blake3 import blake3
 
-__all__ = ["FileHasher", "aggregate_hash", "aggregate_sorted", "hash_bytes", "hash_file", "hash_parts", "row_id", "short_sums", "tagged"]
+__all__ = [
+    "FileHasher", "aggregate_hash", "aggregate_sorted", "hash_bytes", "hash_file", "hash_parts", "join_parts", "record_ids", "row_id",
+    "row_id_under", "short_hash", "short_sums", "tagged",
+]  # fmt: skip
 
 _CHUNK = 1 << 18
 _SHORT = 2048
@@ -49,6 +52,39 @@ def hash_parts(parts: Iterable[str | bytes | None], *, prefix: bytes = b"") -> b
 def row_id(*parts: str | bytes | None) -> str:
     """Return the id of a row: the first 16 bytes of the blake3 of its parts, in hex (SPEC 3)."""
     return hash_parts(parts)[:16].hex()
+
+
+def row_id_under(*head: str | None) -> Callable[[str], bytes]:
+    """Return the function that gives `row_id(*head, last)` of a last part, as 32 hex digits."""
+    start = join_parts(*head)
+
+    def finish(last: str) -> bytes:
+        data = last.encode()
+        length = len(data)
+        return blake3(start + (_LENGTHS[length] if length < _SHORT else length.to_bytes(8, "little")) + data).hexdigest(16).encode()
+
+    return finish
+
+
+def record_ids(*head: str | None) -> Callable[[bytes], str]:
+    """Return the function that gives `row_id(*head, raw, None)` of the raw bytes of a record."""
+    start, end = join_parts(*head), bytes(8)
+
+    def finish(raw: bytes) -> str:
+        length = len(raw)
+        return blake3(b"".join((start, _LENGTHS[length] if length < _SHORT else length.to_bytes(8, "little"), raw, end))).hexdigest(16)
+
+    return finish
+
+
+def join_parts(*parts: str | None) -> bytes:
+    """Return parts as they are hashed, each preceded by its length (law 1)."""
+    return b"".join([len(data).to_bytes(8, "little") + data for data in [(part or "").encode() for part in parts]])
+
+
+def short_hash(data: bytes) -> bytes:
+    """Return the first 16 bytes of the blake3 of `data`."""
+    return blake3(data).digest(16)
 
 
 def aggregate_hash(entries: Iterable[tuple[str, str]]) -> str:

@@ -279,7 +279,7 @@ def test_what_the_resolution_says_of_one_unit_runs_that_unit_alone(project: Proj
 @pytest.mark.parametrize("harm", ["damaged", "deleted"])
 def test_ids_that_are_not_kept_are_read_again(project: Project, tmp_path: Path, harm: str) -> None:
     """The ids of units are only kept to save time: where they are damaged or gone, the bytes are the same."""
-    for path in (project.folder / ".distill/parts/ids").iterdir():
+    for path in (project.folder / ".distill/parts/gists").iterdir():
         if harm == "deleted":
             path.unlink()
         else:

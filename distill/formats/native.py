@@ -1,8 +1,9 @@
 """What the two native logs share: their common fields, messages, and errors that are infrastructure (SPEC 2.1)."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -15,11 +16,13 @@ from distill.schemas.evidence import Message, Signal, Tokens, ToolCall
 __all__ = [
     "Count",
     "NativeRow",
+    "Plain",
     "RawMessage",
     "build_messages",
     "common_values",
     "compile_patterns",
     "find_infrastructure",
+    "plain_time",
     "read_conversation",
 ]
 
@@ -103,6 +106,31 @@ class NativeRow(msgspec.Struct, kw_only=True):
     """Milliseconds."""
     tokens: RawTokens | None = None
     """Tokens read and written."""
+
+
+class Plain(NamedTuple):
+    """What a native log says of its plain rows, those of which everything is known once they are decoded."""
+
+    kind: type[NativeRow]
+    """The struct of its rows."""
+    read: Callable[[Any], tuple[Any, str | None, int | None, str | None, list[str]] | None]
+    """Returns what a row's signals are told apart by, its instruction, attempts, correction and lessons; None where it is not plain."""
+    signals: Callable[[Any], list[Signal]]
+    """Returns the signals of a row."""
+    time: Callable[[str], str | None]
+    """Returns a time in UTC, None where it cannot be read."""
+
+
+def plain_time(source: Source) -> Callable[[str], str | None]:
+    """Return the function that reads the times of a source's plain rows."""
+
+    def read(text: str) -> str | None:
+        try:
+            return convert_time(text, source)
+        except BadLine:
+            return None
+
+    return read
 
 
 def common_values(row: NativeRow, source: Source) -> Reading:

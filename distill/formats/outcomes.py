@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from distill.config import Config, Source
-from distill.formats.native import Count, NativeRow, common_values, compile_patterns, find_infrastructure
+from distill.formats.native import Count, NativeRow, Plain, common_values, compile_patterns, find_infrastructure, plain_time
 from distill.formats.reading import Position, Reading, convert_row
 from distill.jsonl import BadLine
 from distill.schemas.evidence import Checks, Signal, Verdict
 
-__all__ = ["OutcomesRow", "build_reader"]
+__all__ = ["OutcomesRow", "build_plain", "build_reader"]
 
 
 class RawChecks(msgspec.Struct):
@@ -52,7 +52,20 @@ def build_reader(source: Source, config: Config, sides: Any = None) -> Callable[
     return read
 
 
-def _signals(row: OutcomesRow) -> list[Signal]:
+def build_plain(source: Source, config: Config) -> Plain:
+    """Return what is known of plain rows: an answer and no errors."""
+
+    def read(row: Any) -> tuple[Any, str | None, int | None, str | None, list[str]] | None:
+        if row.errors or row.response is None:
+            return None
+        tests, ok = row.tests, row.ok
+        said = (None if tests is None else tests.passed, None if tests is None else tests.failed, ok)
+        return said, row.prompt, row.attempts, None, []
+
+    return Plain(OutcomesRow, read, _signals, plain_time(source))
+
+
+def _signals(row: Any) -> list[Signal]:
     signals: list[Signal] = []
     if row.tests is not None:
         checks = Checks(passed=row.tests.passed, failed=row.tests.failed)

@@ -5,12 +5,12 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from distill.config import Config, Source
-from distill.formats.native import Count, NativeRow, common_values
+from distill.formats.native import Count, NativeRow, Plain, common_values, plain_time
 from distill.formats.reading import Position, Reading, convert_row
 from distill.jsonl import BadLine
 from distill.schemas.evidence import Signal, Verdict
 
-__all__ = ["ReviewRow", "build_reader"]
+__all__ = ["ReviewRow", "build_plain", "build_reader"]
 
 _VERDICTS: dict[str, Verdict] = {
     "accept": "pass",
@@ -56,7 +56,19 @@ def build_reader(source: Source, config: Config, sides: Any = None) -> Callable[
     return read
 
 
-def _signal(row: ReviewRow, config: Config) -> Signal:
+def build_plain(source: Source, config: Config) -> Plain:
+    """Return what is known of plain rows: an answer or a verdict."""
+
+    def read(row: Any) -> tuple[Any, str | None, int | None, str | None, list[str]] | None:
+        if row.response is None and row.verdict is None:
+            return None
+        said = (row.reviewer, row.verdict, repr(row.confidence))
+        return said, row.prompt, row.accepted_on_attempt, row.corrected_response or None, [row.notes] if row.notes else []
+
+    return Plain(ReviewRow, read, lambda row: [_signal(row, config)] if row.verdict is not None else [], plain_time(source))
+
+
+def _signal(row: Any, config: Config) -> Signal:
     person = row.reviewer is not None and any(fnmatchcase(row.reviewer, pattern) for pattern in config.human_reviewers)
     return Signal(
         kind="human" if person else "judge", aspect=None if person else "outcome", verdict=_VERDICTS[row.verdict or ""], value=row.verdict,

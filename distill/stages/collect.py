@@ -11,12 +11,13 @@ from typing import Any
 from distill.config import Config, Source
 from distill.formats import find_format
 from distill.formats.reading import Grouper, Position, Reader, Reading
-from distill.jsonl import BadLine, RawLine
+from distill.jsonl import BadLine, RawLine, decode_line
 from distill.mapping.joining import join_reader, join_reading
 from distill.mapping.matching import describe_facts, merge_facts
 from distill.outcome import Outcome
 from distill.plan import RawLog
 from distill.sides import Sides
+from distill.stages.collect_plain import PlainRows
 from distill.stages.constant import Constants, describe_constants
 from distill.stages.grouping import Group, Keep, hold
 from distill.stages.records import accept_run, decode_log, leave_out, place_of_record, skip_record
@@ -67,6 +68,7 @@ class _Compiled:
         reader: Reader = _refuse if form.grouped else module.build_reader(source, config, sides)
         self._seen: Any = getattr(self.grouper or reader, "seen", None)
         self.read = reader if source.format is None else join_reader(reader, source, sides)
+        self.plain = module.build_plain(source, config) if form.typed and self.read is reader else None
 
     def finish(self, reading: Reading, position: Position) -> Reading:
         """Return a run of several records with what second files say of it."""
@@ -101,6 +103,28 @@ class Collector:
                 else:
                     group = Group(source.grouper, source.finish, self._config, self._keep)
                     yield from group.collect(chain([(log, lines)], several))  # noqa: B031 -- the rest of the same reading
+
+    def plain(self, log: RawLog) -> PlainRows | None:
+        """Return the reader of a log's plain rows, or None where its source has none."""
+        plain = self._source(log.source).plain
+        return None if plain is None else PlainRows(log, self._config, plain)
+
+    def collect_line(self, log: RawLog, line: RawLine, plain: PlainRows) -> Iterator[Outcome]:
+        """Yield the outcome of one record that is not plain, and learn from one that was read."""
+        for outcome in self._read_log(log, (line,), self._source(log.source)):
+            if outcome.kind == "accepted" and outcome.unit is not None:
+                plain.shapes.learn(decode_line(line.raw))
+            yield outcome
+
+    def note_plain(self, log: RawLog, plain: PlainRows) -> None:
+        """Count what plain rows said."""
+        constants = self._source(log.source).constants
+        for signals, times in plain.signals():
+            constants.add(signals, times)
+
+    def look(self, log: RawLog, raw: bytes) -> None:
+        """Look at one of the first records of a log for fields that could be a verdict."""
+        self._source(log.source).constants.look(decode_line(raw))
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Return what was seen of each source, as plain values."""

@@ -10,10 +10,11 @@ from typing import Any
 from distill.canonical import dump_sorted
 from distill.schemas.evidence import Signal
 
-__all__ = ["Constants", "describe_constants"]
+__all__ = ["LOOKED", "Constants", "describe_constants"]
 
 _FEWEST = 20
-_LOOKED = 1000
+LOOKED = 1000
+"""Records of a file in which rivals are looked for."""
 _RIVAL = 5
 _LONGEST = 60
 _KEYS = 500
@@ -30,21 +31,25 @@ class Constants:
 
     def note(self, values: dict[str, Any], record: dict[str, Any], number: int) -> None:
         """Look at the signals of one run and the raw record it was read from, the `number`-th of its file."""
+        self.add(values.get("signals", ()), 1)
+        if number <= LOOKED:
+            self.look(record)
+
+    def add(self, signals: Iterable[Signal], times: int) -> None:
+        """Look at the signals that so many runs have."""
         known = self._signals
-        for signal in values.get("signals", ()):
+        for signal in signals:
             state = known.get(signal.where)
             said = signal.verdict if signal.value is None else signal.value
             if state is None:
                 if not _is_error(signal):
-                    known[signal.where] = [said, 1, True]
+                    known[signal.where] = [said, times, True]
                 continue
-            state[1] += 1
+            state[1] += times
             if state[2] and (type(said) is not type(state[0]) or said != state[0]):
                 state[2] = False
-        if number <= _LOOKED:
-            self._look(record)
 
-    def _look(self, record: dict[str, Any]) -> None:
+    def look(self, record: dict[str, Any]) -> None:
         """Note the values of top-level fields that are few and plain."""
         rivals = self._rivals
         for key, value in record.items():

@@ -5,19 +5,20 @@ Computed once over the whole corpus, by key and never by arrival; exceptions onl
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from distill.config import Source
 from distill.conversation import answer_key, build_turns, text_key
-from distill.hashing import row_id
+from distill.hashing import row_id, row_id_under
 from distill.rules import build_facts, score_run
 from distill.runs import human_order
 from distill.schemas.evidence import EvidenceRecord, Signal
 from distill.schemas.scored_run import Category, ResolutionKind, ResolutionRow, ScoredRun
 
-__all__ = ["Entry", "build_entry", "find_conflicts", "resolve", "resolve_runs"]
+__all__ = ["Entry", "build_entry", "find_conflicts", "resolve", "resolve_runs", "run_keys"]
 
 
 class Entry(msgspec.Struct, gc=False, array_like=True):
@@ -69,6 +70,21 @@ def build_entry(
         bool(record.errors), scored.category, list(scored.reasons), None if key is None else key.hex()[:32], answer_key(record), human,
         (record.corrected_response or None) if human else None,
     )  # fmt: skip
+
+
+def run_keys(sources: Sequence[Source]) -> Callable[[str, str | None, bytes], bytes]:
+    """Return the function that gives the `group` of a row, in bytes, from its source, run id and evidence id."""
+    keys = {source.name: None if source.run_id == "position" else row_id_under("run", source.scope) for source in sources}
+
+    def key_of(source: str, run_id: str | None, identity: bytes) -> bytes:
+        if run_id is None:
+            return identity
+        if source not in keys:
+            keys[source] = row_id_under("run", source)
+        found = keys[source]
+        return identity if found is None else found(run_id)
+
+    return key_of
 
 
 def resolve(entries: Iterable[Entry], *, judge_confidence: float) -> list[ResolutionRow]:

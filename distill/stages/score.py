@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from distill.config import Config
 from distill.outcome import Kind, Outcome, Row
 from distill.plan import RESOLUTION, SCORED
-from distill.rules import RULES_VERSION, judge_row
+from distill.rules import RULES_VERSION, Judgement, judge_row
 from distill.schemas.evidence import EvidenceRecord
 from distill.schemas.scored_run import Category, ScoredRun
 from distill.stages.resolution import Entry, build_entry, resolve
 
-__all__ = ["OUTCOMES", "run", "score_record"]
+__all__ = ["OUTCOMES", "run", "score_record", "scored_run"]
 
 OUTCOMES: dict[Category, Kind] = {
     "accepted": "accepted", "rejected": "rejected", "partially_accepted": "quarantined", "needs_human_review": "quarantined",
@@ -21,9 +21,14 @@ OUTCOMES: dict[Category, Kind] = {
 def score_record(record: EvidenceRecord, *, judge_confidence: float) -> ScoredRun:
     """Score one row by itself."""
     verdict = judge_row(record.signals, errors=bool(record.errors), attempts=record.attempts, judge_confidence=judge_confidence)
+    return scored_run(record.id, record.run_id, record.task_id, verdict)
+
+
+def scored_run(identity: str, run_id: str | None, task_id: str | None, verdict: Judgement) -> ScoredRun:
+    """Return the scored run of a row that was judged."""
     return ScoredRun(
-        evidence_id=record.id, run_id=record.run_id, task_id=record.task_id, category=verdict.category, score=verdict.score,
-        reasons=verdict.reasons, sub_scores=verdict.sub_scores, rules_version=RULES_VERSION,
+        evidence_id=identity, run_id=run_id, task_id=task_id, category=verdict.category, score=verdict.score, reasons=verdict.reasons,
+        sub_scores=verdict.sub_scores, rules_version=RULES_VERSION,
     )  # fmt: skip
 
 

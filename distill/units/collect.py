@@ -20,18 +20,24 @@ from distill.hashing import FileHasher
 from distill.jsonl import BadLine, RawLine, encode_line, encode_row, read_lines
 from distill.outcome import Outcome
 from distill.plan import RawLog
+from distill.schemas.evidence import EvidenceRecord
 from distill.stages import QUARANTINE
 from distill.stages.collect import Collector, FindSides, judge_facts
+from distill.stages.constant import LOOKED
 from distill.units.cutting import UNIT_BYTES, Unit
+from distill.units.gists import Gist, Gists, key_of_text
 from distill.units.outputs import Outputs
 from distill.units.parts import Part, PartWriter
 from distill.units.sides import OpenSides, Prepared, prepare_sides
 from distill.units.verdicts import find_ambiguous
-from distill.units.workshop import PACKED, Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of
+from distill.units.workshop import PACKED, Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
 
 __all__ = ["collect_unit", "outcomes_of", "run_units"]
 
 _QUARANTINE = f"{QUARANTINE}/collect.jsonl"
+_SECTION = 2 * UNIT_BYTES
+_TRIES = 64
+"""Rows of a piece that are tried as plain ones before it is asked how many were."""
 Batch = list[tuple[int, tuple[Unit, ...]]]
 
 
@@ -65,22 +71,37 @@ class _Growing:
 
     def __init__(self, part: PartWriter, path: str, name: str) -> None:
         self._part, self._path, self._name = part, path, name
-        self._bytes = 0
         self.names: list[str] = []
+        self._ids: list[list[str]] = []
+        self._texts: list[list[bytes]] = []
         self._next()
 
     def _next(self) -> None:
         self.names.append(f"{self._name}.{len(self.names)}")
         self._lines = self._part.ordered[self.names[-1]]
+        self._ids.append([])
+        self._texts.append([])
         self._bytes = 0
 
     def append(self, line: bytes) -> None:
         """Add a line with its newline."""
-        if self._bytes >= UNIT_BYTES:
+        if self._bytes >= _SECTION:
             self._part.spill(self._path, self.names[-1])
             self._next()
         self._lines.append(line)
         self._bytes += len(line)
+
+    def add(self, line: bytes, identity: str, text: bytes) -> None:
+        """Add a line of evidence with its id and the key of its text."""
+        self.append(line)
+        self._ids[-1].append(identity)
+        self._texts[-1].append(text)
+
+    def keep(self, gists: Gists, part: Part) -> None:
+        """Keep the gist of every section."""
+        for name, ids, texts in zip(self.names, self._ids, self._texts, strict=True):
+            if ids:
+                gists.save(part.sections[name].digest, Gist(bytes.fromhex("".join(ids)), b"".join(texts)))
 
 
 class _Met:
@@ -92,10 +113,18 @@ class _Met:
         self.pending = [0] * len(batch)
         self.present = 0
 
-    def logs(self) -> Iterator[tuple[RawLog, Iterable[RawLine | BadLine]]]:
+    def log(self, piece: int) -> RawLog:
+        """Return the log of a piece."""
+        return self._context.plan.logs[self._batch[piece][0]]
+
+    def unit(self, piece: int) -> Unit:
+        """Return where a piece lies in its log."""
+        return self._batch[piece][1][0]
+
+    def logs(self, pieces: Iterable[int]) -> Iterator[tuple[RawLog, Iterable[RawLine | BadLine]]]:
         """Yield the log of every piece with its records; a file is held against its hash when the next one is asked for."""
-        for i, (number, (unit,)) in enumerate(self._batch):
-            log, self.present = self._context.plan.logs[number], i
+        for i in pieces:
+            log, unit, self.present = self.log(i), self.unit(i), i
             with _Bounded(Path(self._context.project) / log.file.path, unit) as file:
                 yield log, self._count(_records(self._context, log, unit, file))
                 if file.finish() != unit.digest:
@@ -114,34 +143,95 @@ def _records(context: Context, log: RawLog, unit: Unit, file: Any) -> Iterator[R
     return read_stream(file, Path(context.project) / log.file.path, reader, limits_of(log.source, max_line_bytes=limit))
 
 
+class _Writer:
+    """Counts the outcomes of a part and writes their rows."""
+
+    def __init__(self, logs: dict[str, RawLog], path: str) -> None:
+        self.books, self.part, self._path = Books(by_file=True), PartWriter(), path
+        self.evidence = {name: _Growing(self.part, path, f"evidence:{i}") for i, name in enumerate(logs)}
+        self.quarantine = _Growing(self.part, path, "quarantine")
+        self._encoders = {name: encode_line if log.source.format in TYPED else encode_row for name, log in logs.items()}
+
+    def take(self, outcome: Outcome) -> None:
+        """Count an outcome and write its rows."""
+        self.books.count(outcome)
+        for row in outcome.rows:
+            if isinstance(row.value, EvidenceRecord):
+                name = str(outcome.file)
+                self.evidence[name].add(self._encoders[name](row.value), row.value.id, key_of_text(row.value))
+            else:
+                self.quarantine.append(encode_row(row.value))
+
+    def save(self, gists: Gists, facts: dict[str, Any]) -> Part:
+        """Write the part."""
+        names = {"evidence": [one.names for one in self.evidence.values()], "quarantine": self.quarantine.names}
+        part = self.part.save(self._path, {"books": self.books.facts(), **names, **facts})
+        for one in self.evidence.values():
+            one.keep(gists, part)
+        return part
+
+
 def collect_unit(context: Context, payload: tuple[str, Batch, Prepared]) -> Part:
     """Read one range of a raw log, several small logs, or all logs of a partition whose runs lie over several records."""
     path, batch, prepared = payload
-    books, part, met = Books(by_file=True), PartWriter(), _Met(context, batch)
+    met = _Met(context, batch)
     logs = {context.plan.logs[number].partition: context.plan.logs[number] for number, _ in batch}
-    evidence = {name: _Growing(part, path, f"evidence:{i}") for i, name in enumerate(logs)}
-    encoders = {name: encode_line if log.source.format in TYPED else encode_row for name, log in logs.items()}
-    quarantine = _Growing(part, path, "quarantine")
+    writer = _Writer(logs, path)
     collector = Collector(context.config, partial(_open_sides, context, prepared), partial(_keep, context))
-    for outcome in collector.collect(met.logs()):
-        books.count(outcome)
-        met.pending[met.present] += outcome.unit is None
-        for row in outcome.rows:
-            if row.target == _QUARANTINE:
-                quarantine.append(encode_row(row.value))
-            else:
-                evidence[str(outcome.file)].append(encoders[str(outcome.file)](row.value))
-    facts = {
-        "books": books.facts(), "met": list(zip(met.records, met.pending, strict=True)), "seen": collector.facts(),
-        "evidence": [one.names for one in evidence.values()], "quarantine": quarantine.names,
-    }  # fmt: skip
-    return part.save(path, facts)
+    plain = [collector.plain(met.log(i)) if _is_plain(context, piece) else None for i, piece in enumerate(batch)]
+    for alike, pieces in groupby(range(len(batch)), lambda i: plain[i] is not None):
+        for i in pieces if alike else ():
+            _collect_plain(context, collector, met, i, plain[i], writer)
+        for outcome in () if alike else collector.collect(met.logs(pieces)):
+            met.pending[met.present] += outcome.unit is None
+            writer.take(outcome)
+    facts = {"met": list(zip(met.records, met.pending, strict=True)), "seen": collector.facts()}
+    return writer.save(Gists(Path(context.project)), facts)
+
+
+def _is_plain(context: Context, piece: tuple[int, tuple[Unit, ...]]) -> bool:
+    """Tell whether a piece is small and lies in lines, so that its rows can be taken from its bytes at once."""
+    number, (unit,) = piece
+    log = context.plan.logs[number]
+    return unit.end - unit.start <= 2 * UNIT_BYTES and reader_of(log.source).name == "jsonl" and not log.file.path.endswith(PACKED)
+
+
+def _collect_plain(context: Context, collector: Collector, met: _Met, piece: int, plain: Any, writer: _Writer) -> None:
+    """Take the plain rows of a piece from its bytes; the others are read one by one as everywhere else."""
+    log, unit, limit = met.log(piece), met.unit(piece), context.config.max_line_bytes
+    add, take = writer.evidence[log.partition].add, plain.take
+    data = read_unit(str(Path(context.project) / log.file.path), unit, log.file.recorded)
+    lines = data.split(b"\n")
+    spaced, returns, last = b" :" in data or b"\t" in data, b"\r" in data, unit.lines + len(lines)
+    offset, taken, tried = unit.start, 0, 0
+    for number, raw in enumerate(lines, unit.lines + 1):
+        length = len(raw)
+        found = None
+        if 0 < length <= limit and not (returns and b"\r" in raw) and (tried < _TRIES or taken * 8 > tried):
+            tried += 1
+            found = take(raw, number, offset, spaced=spaced)
+        if found is not None:
+            taken += 1
+            add(*found)
+            if number <= LOOKED:
+                collector.look(log, raw)
+        elif length:
+            whole = io.BytesIO(raw if number == last else raw + b"\n")
+            for line in read_lines(whole, max_line_bytes=limit, number=number - 1, offset=offset):
+                met.records[piece] += 1
+                for outcome in collector.collect_line(log, line, plain):
+                    met.pending[piece] += outcome.unit is None
+                    writer.take(outcome)
+        offset += length + 1
+    met.records[piece] += taken
+    writer.books.add("accepted", None, file=log.partition, times=taken)
+    collector.note_plain(log, plain)
 
 
 def outcomes_of(context: Context, batch: Batch, sides: FindSides) -> Iterator[Outcome]:
     """Yield the outcomes of a batch, with other second files; nothing is written."""
     collector = Collector(context.config, sides, partial(_keep, context))
-    yield from collector.collect(_Met(context, batch).logs())
+    yield from collector.collect(_Met(context, batch).logs(range(len(batch))))
 
 
 def _keep(context: Context, log: RawLog) -> Any:

@@ -9,23 +9,20 @@ import os
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from distill.hashing import hash_bytes, hash_parts
+from distill.hashing import hash_parts
 from distill.jsonl import row_decoder
-from distill.plan import EVIDENCE, RESOLUTION, TEMPORARY
+from distill.plan import RESOLUTION, TEMPORARY
 from distill.schemas.scored_run import ResolutionRow
-from distill.units.cutting import Unit
-from distill.units.workshop import PARTS, read_unit
+from distill.units.workshop import PARTS
 
-__all__ = ["Exceptions", "Ids", "index_exceptions", "read_exceptions"]
+__all__ = ["Exceptions", "index_exceptions", "read_exceptions"]
 
 _FOLDER = f"{PARTS}/exceptions"
-_IDS = f"{PARTS}/ids"
 _MEMBER = frozenset({"same_run", "superseded_by_review"})
 _ID = 16
 _SLOTS = (1 << 16) + 1  # an odd number, so that with its end the table is a multiple of eight bytes
@@ -40,13 +37,6 @@ class _Told(msgspec.Struct, gc=False):
     with_: list[str] = msgspec.field(name="with")
 
 
-class _Identified(msgspec.Struct, gc=False):
-    """The field of an evidence record that says which it is."""
-
-    id: str
-
-
-_IDENTIFIED = msgspec.json.Decoder(_Identified).decode
 _TOLD = msgspec.json.Decoder(_Told).decode
 
 
@@ -114,41 +104,6 @@ class _Ids:
             return None
         place = bisect_left(self, identity, low, high)
         return place if place < high and self[place] == identity else None
-
-
-class Ids:
-    """The evidence ids of units, so that what the resolution says of a unit is known without reading it."""
-
-    def __init__(self, project: Path) -> None:
-        """Remember where they are kept."""
-        self._project, self._folder = project, project / _IDS
-
-    def save(self, unit: Unit, ids: bytes) -> None:
-        """Keep the ids of a unit of evidence, 16 bytes each."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._folder / f"{unit.digest}{TEMPORARY}{os.getpid()}-{threading.get_ident()}"
-        temporary.write_bytes(hash_bytes(ids).encode() + ids)
-        temporary.replace(self._folder / unit.digest)
-
-    def of(self, partition: str, unit: Unit) -> bytes:
-        """Return the ids of a unit, read from the evidence where they are not kept or damaged."""
-        try:
-            data = (self._folder / unit.digest).read_bytes()
-        except OSError:
-            data = b""
-        if data and data[:64] == hash_bytes(data[64:]).encode():
-            return data[64:]
-        lines = read_unit(f"{self._project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}").split(b"\n")[:-1]
-        ids = b"".join([bytes.fromhex(_IDENTIFIED(line).id) for line in lines])
-        self.save(unit, ids)
-        return ids
-
-    def keep(self, units: Iterable[Unit]) -> None:
-        """Take away what is kept of other units."""
-        digests = {unit.digest for unit in units}
-        for path in self._folder.iterdir() if self._folder.exists() else ():
-            if path.name not in digests:
-                path.unlink(missing_ok=True)
 
 
 class Exceptions:

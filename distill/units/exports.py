@@ -22,7 +22,8 @@ from distill.schemas.evidence import Provenance, Signal
 from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.stages.export_common import leave_out
 from distill.units.cutting import Unit
-from distill.units.exceptions import Exceptions, Ids, index_exceptions, read_exceptions
+from distill.units.exceptions import Exceptions, index_exceptions, read_exceptions
+from distill.units.gists import Gists
 from distill.units.guard import Verdict, build_verdict, check_exports
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
@@ -222,13 +223,13 @@ def spread_corpus(shop: Workshop) -> list[Part]:
     digest = shop.work.inputs[RESOLUTION].blake3 if told else ""
     if told:
         index_exceptions(shop.work.project, digest)
-    exceptions, ids = read_exceptions(shop.work.project, digest, {}), Ids(shop.work.project)
+    exceptions, gists = read_exceptions(shop.work.project, digest, {}), Gists(shop.work.project)
 
     def jobs() -> Iterator[Job]:
         pieces = (Piece(n, units) for n in range(len(left)) for units in shop.pair(left[n], right[n]))
         for batch in batch_pieces(pieces):
             batches.append(batch)
-            said = [exceptions.digest_of(ids.of(plan.partitions[one.number], one.units[0])) if exceptions else "" for one in batch]
+            said = [exceptions.digest_of(gists.of(plan.partitions[one.number], one.units[0]).ids) if exceptions else "" for one in batch]
             digests = (*said, *(unit.digest for piece in batch for unit in piece.units))
             plain = [tuple(piece) for piece in batch]
             yield Job("distill.units.exports:export_unit", (plain, digest), digests, place_of(left, batch), bytes_of(batch))

@@ -7,8 +7,10 @@ found out and made anew. What a bucket holds is known from the sums in the foote
 
 import os
 from array import array
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +28,9 @@ __all__ = [
 KEY = 32
 ORDERED = "="
 """Between the name of a part and the name of a section that lies in a file of its own."""
-_SLOTS = 1024
+_SLOTS = 512
+_FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
+"""What the first key of a slot begins with."""
 _SUM = 16
 _BUCKET = 4 << 20
 _TAIL = 72
@@ -47,9 +51,9 @@ class Section(msgspec.Struct, array_like=True, gc=False):
     digest: str
     """blake3 of the bytes; of keyed lines, of their sums."""
     slots: bytes
-    """Where each 1024th of all keys starts, relative to `offset`, and the end, as 32-bit numbers; empty where lines are not keyed."""
+    """Where each 512th of all keys starts, relative to `offset`, and the end, as 32-bit numbers; empty where lines are not keyed."""
     sums: bytes = b""
-    """The first 16 bytes of the blake3 of each 1024th that holds something."""
+    """The first 16 bytes of the blake3 of each 512th that holds something."""
 
 
 class Part(msgspec.Struct):
@@ -146,13 +150,12 @@ def _write_whole(path: str, blocks: list[bytes]) -> None:
 
 def _slots_of(lines: list[bytes], length: int) -> "array[int]":
     """Return where each slot of sorted lines starts, and the end."""
+    ends = list(accumulate(map(len, lines), initial=0))
     slots, place = array("I"), 0
-    for line in lines:
-        missing = int(line[:3], 16) * _SLOTS // 4096 + 1 - len(slots)
-        if missing > 0:
-            slots.extend([place] * missing)
-        place += len(line) + 1
-    slots.extend([length] * (_SLOTS + 1 - len(slots)))
+    for slot in range(_SLOTS):
+        place = bisect_left(lines, _FIRST[slot], place)
+        slots.append(ends[place] + place)
+    slots.append(length)
     return slots
 
 

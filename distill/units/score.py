@@ -1,115 +1,223 @@
-"""score over units: rows by themselves, then the resolution by key: first the rows of one run, then the runs of one text.
+"""score over units: rows by themselves, then the resolution by key: the rows of one run, and the runs of one text.
 
-A row travels as a line of keys and its `Entry`: the run's key, the text's key (dashes where it has no answer), one letter for the
-class of its verdict, the entry as JSON. Rows alone in their run are passed on undecoded.
+A row travels as a line of keys and where its evidence lies: in `runs` the key of its run, the key of its text and the letter of its
+verdict; in `texts` the key of its text, the letter and the key of its run. Only where several rows share a run, or runs of one text
+contradict each other, is their evidence read again. Rows that say the same of themselves are judged once.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
 from distill.books import Books
+from distill.hashing import hash_parts
 from distill.jsonl import encode_row
 from distill.plan import EVIDENCE, RESOLUTION, FileRef
+from distill.rules import judge_row
+from distill.schemas.evidence import Signal
 from distill.schemas.scored_run import Category, ResolutionRow
-from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs
-from distill.stages.score import OUTCOMES, score_record
+from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs, run_keys
+from distill.stages.score import OUTCOMES, score_record, scored_run
 from distill.units.cutting import Unit
-from distill.units.exceptions import Ids
+from distill.units.gists import Gists
 from distill.units.lean import decode_lean
 from distill.units.outputs import Outputs
-from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of
+from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_range
 from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
 
 __all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_units", "score_unit"]
 
-_NO_TEXT = b"-" * KEY
+_NONE = b"0" * KEY
+"""The key of a row without answer, as it travels."""
 _ENCODE = msgspec.json.Encoder().encode
 _ENTRY = msgspec.json.Decoder(Entry).decode
+_SIGNALS = msgspec.json.Decoder(list[Signal]).decode
+_REMEMBERED = 1 << 14
+_GONE, _TOLD = b"x", b"="
+Home = tuple[str, int]
+"""Partition of a piece, and the byte of its evidence at which it starts."""
 
 
-def _class_of(entry: Entry) -> bytes:
-    """Return what a verdict can do in a conflict: n nothing, g good, b bad, e rejected without judgement."""
-    if entry.category == "needs_human_review":
+class _Row(msgspec.Struct, frozen=True, gc=False):
+    """The fields of an evidence record that a verdict is made of."""
+
+    id: str
+    source: str
+    run_id: str | None
+    task_id: str | None
+    signals: msgspec.Raw
+    attempts: int | None
+    errors: msgspec.Raw
+
+
+_ROW = msgspec.json.Decoder(_Row).decode
+
+
+class _Verdict(NamedTuple):
+    """What rows that say the same have in common."""
+
+    fate: tuple[Category, str]
+    """Category, and the reason that decides."""
+    letter: bytes
+    """What it can do in a conflict: n nothing, g good, b bad, e rejected without judgement."""
+    tail: bytes
+    """The end of their scored rows."""
+
+
+def _letter_of(category: Category, reason: str) -> bytes:
+    if category == "needs_human_review":
         return b"n"
-    if entry.category != "rejected":
+    if category != "rejected":
         return b"g"
-    return b"e" if entry.reasons[0] == "errors_unjudged" else b"b"
+    return b"e" if reason == "errors_unjudged" else b"b"
 
 
-def _text_line(entry: Entry) -> bytes:
-    key = _NO_TEXT if entry.key is None else entry.key.encode()
-    return key + _class_of(entry) + _ENCODE(entry)
+def _judge(row: _Row, confidence: float) -> _Verdict:
+    """Judge a row."""
+    judged = judge_row(_SIGNALS(row.signals), errors=bytes(row.errors) != b"[]", attempts=row.attempts, judge_confidence=confidence)
+    line = _ENCODE(scored_run("", None, None, judged))
+    return _Verdict((judged.category, judged.reasons[0]), _letter_of(judged.category, judged.reasons[0]), line[line.index(b',"category":') :])
 
 
 def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]]]) -> Part:
     """Score the rows of one range of evidence, or of several small partitions."""
     path, batch = payload
-    config = context.config
     books, part, records = Books(by_file=True), PartWriter(), []
-    scopes = {source.name: source.scope for source in config.sources}
-    places = {source.name for source in config.sources if source.run_id == "position"}
-    runs, kept = part.keyed["runs"], Ids(Path(context.project))
+    verdicts: dict[Any, _Verdict] = context.memo.setdefault("verdicts", {})
+    gists = Gists(Path(context.project))
     for i, (number, (unit,)) in enumerate(batch):
         partition = context.plan.partitions[number]
-        scored_lines = part.ordered[f"scored:{i}"]
-        fates: Counter[tuple[Category, str]] = Counter()
-        ids: list[str] = []
         data = read_unit(f"{context.project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}")
-        for line_number, line in enumerate(data.split(b"\n")[:-1], unit.lines):
-            record = decode_lean(line)
-            scored = score_record(record, judge_confidence=config.judge_confidence)
-            scored_lines.append(_ENCODE(scored) + b"\n")
-            ids.append(record.id)
-            scope, positional = scopes.get(record.source, record.source), record.source in places
-            entry = build_entry(record, scored, scope, place=(partition, line_number), positional=positional)
-            runs.append(entry.group.encode() + _text_line(entry))
-            fates[scored.category, scored.reasons[0]] += 1
+        fates = _score_rows(context, data, i, texts=gists.of(partition, unit).texts.hex().encode(), part=part, verdicts=verdicts)
         for (category, reason), times in fates.items():
             books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)
-        records.append(len(scored_lines))
-        kept.save(unit, bytes.fromhex("".join(ids)))
+        records.append(fates.total())
+        if len(verdicts) > _REMEMBERED:
+            verdicts.clear()
     return part.save(path, {"books": books.facts(), "records": records})
 
 
-def resolve_runs_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
-    """Pool the rows of every run in a bucket."""
-    path, ranges = payload
-    books, part = Books(by_file=True), PartWriter()
-    texts = part.keyed["texts"]
-    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
-        lines = list(group)
-        if len(lines) == 1:
-            line = lines[0]
-            if line[KEY:].startswith(_NO_TEXT) or line[2 * KEY : 2 * KEY + 1] == b"n":
-                continue
-            texts.append(line[KEY:])
-            continue
-        entries = [_ENTRY(line[2 * KEY + 1 :]) for line in lines]
+def _score_rows(
+    context: Context, data: bytes, piece: int, *, texts: bytes, part: PartWriter, verdicts: dict[Any, _Verdict]
+) -> Counter[tuple[Category, str]]:
+    """Score the rows of one piece of a batch; return how many met which fate."""
+    key_of = run_keys(context.config.sources)
+    confidence, place, offset = context.config.judge_confidence, 0, 0
+    scored, runs, conflicts = part.ordered[f"scored:{piece}"].append, part.keyed["runs"].append, part.keyed["texts"].append
+    met: list[tuple[Category, str]] = []
+    for line in data.split(b"\n")[:-1]:
+        row = _ROW(line)
+        attempts = row.attempts
+        said = (bytes(row.signals), attempts is not None and attempts > 1, bytes(row.errors))
+        verdict = verdicts.get(said)
+        if verdict is None:
+            verdict = verdicts[said] = _judge(row, confidence)
+        identity, run_id = row.id.encode(), row.run_id
+        scored(
+            b'{"schema_version":1,"evidence_id":"%b","run_id":%b,"task_id":%b%b\n'
+            % (identity, _ENCODE(run_id), _ENCODE(row.task_id), verdict.tail)
+        )
+        key, text, letter = key_of(row.source, run_id, identity), texts[place : place + KEY], verdict.letter
+        where = b"%d %d %d" % (piece, offset, len(line))
+        runs(key + text + letter + where)
+        if letter != b"n" and text != _NONE:
+            conflicts(text + letter + key + where)
+        met.append(verdict.fate)
+        place += KEY
+        offset += len(line) + 1
+    return Counter(met)
+
+
+class _Reader:
+    """Reads the evidence of rows that meet others."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._scopes = {source.name: source.scope for source in context.config.sources}
+        self._places = {source.name for source in context.config.sources if source.run_id == "position"}
+
+    def entry(self, where: bytes, homes: Sequence[Home]) -> Entry:
+        """Return the entry of a row."""
+        piece, offset, length = map(int, where.split())
+        partition, start = homes[piece]
+        record = decode_lean(read_range(Range(f"{self._context.project}/{EVIDENCE}/{partition}", start + offset, length)))
+        scored = score_record(record, judge_confidence=self._context.config.judge_confidence)
+        scope = self._scopes.get(record.source, record.source)
+        return build_entry(record, scored, scope, place=(partition, start + offset), positional=record.source in self._places)
+
+
+def _read_sharing(ranges: Sequence[Range], homes: Sequence[Sequence[Home]], shares: Callable[[list[bytes]], set[bytes]]) -> Iterator[Any]:
+    """Yield the sorted lines, each with the homes of its part, whose keys `shares` picks out of all lines."""
+    read = [read_range(one).split(b"\n")[:-1] for one in ranges]
+    keys = shares([line for lines in read for line in lines])
+    if keys:
+        met = [(line, home) for lines, home in zip(read, homes, strict=True) for line in lines if line[:KEY] in keys]
+        met.sort(key=lambda one: one[0])
+        yield from met
+
+
+def _of_several(lines: list[bytes]) -> set[bytes]:
+    """Return the keys that more than one line has."""
+    keys = [line[:KEY] for line in lines]
+    return set() if len(set(keys)) == len(keys) else {key for key, times in Counter(keys).items() if times > 1}
+
+
+def _of_both(lines: list[bytes]) -> set[bytes]:
+    """Return the keys of texts that were both accepted and rejected."""
+    bad = {line[:KEY] for line in lines if line[KEY] == 98}  # b
+    return {line[:KEY] for line in lines if line[KEY] == 103 and line[:KEY] in bad} if bad else bad  # g
+
+
+def _grouped(met: Iterator[Any]) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    for one in met:
+        if group and group[0][0][:KEY] != one[0][:KEY]:
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
+
+
+def resolve_runs_bucket(context: Context, payload: tuple[str, list[Range], list[list[Home]]]) -> Part:
+    """Pool the rows of every run in a bucket; what stands for it in its text is told, and that its rows do not."""
+    path, ranges, homes = payload
+    books, part, reader = Books(by_file=True), PartWriter(), _Reader(context)
+    rows_of, texts = part.keyed["rows"], part.keyed["told"]
+    for group in _grouped(_read_sharing(ranges, homes, _of_several)):
+        entries = [reader.entry(line[2 * KEY + 1 :], home) for line, home in group]
         before = {(entry.id, entry.where): (entry.category, entry.reasons[0], entry.place[0]) for entry in entries}
+        texts += {line[KEY : 2 * KEY] + _GONE + line[:KEY] for line, _ in group}
         rows, standing = resolve_runs(entries, judge_confidence=context.config.judge_confidence)
         for row in rows:
-            part.keyed["rows"].append(row.evidence_id.encode() + encode_row(row)[:-1])
+            rows_of.append(row.evidence_id.encode() + encode_row(row)[:-1])
             if row.category is not None:
                 category, reason, file = before[row.evidence_id, row.provenance]
                 books.add(OUTCOMES[category], reason, file=file, category=category, times=-1)
                 books.add(OUTCOMES[row.category], row.reasons[0], file=file, category=row.category)
-        texts += [_text_line(entry) for entry in standing if entry.key is not None and entry.category != "needs_human_review"]
+        for entry in standing:
+            if entry.key is not None and entry.category != "needs_human_review":
+                letter = _letter_of(entry.category, entry.reasons[0])
+                texts.append(entry.key.encode() + letter + _TOLD + _ENCODE(entry))
     return part.save(path, {"books": books.facts()})
 
 
-def resolve_texts_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
+def resolve_texts_bucket(context: Context, payload: tuple[str, list[Range], list[list[Home]]]) -> Part:
     """Find the texts of a bucket that were accepted in one run and rejected in another."""
-    path, ranges = payload
-    part = PartWriter()
-    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
-        lines = list(group)
-        if not {b"g", b"b"} <= {line[KEY : KEY + 1] for line in lines}:
-            continue
-        for row in find_conflicts(sorted((_ENTRY(line[KEY + 1 :]) for line in lines), key=lambda entry: entry.place)):
+    path, ranges, homes = payload
+    part, reader = PartWriter(), _Reader(context)
+    for group in _grouped(_read_sharing(ranges, homes, _of_both)):
+        gone = {line[KEY + 1 :] for line, _ in group if line[KEY : KEY + 1] == _GONE}
+        entries = []
+        for line, home in group:
+            if line[KEY + 1 : KEY + 2] == _TOLD:
+                entries.append(_ENTRY(line[KEY + 2 :]))
+            elif line[KEY : KEY + 1] != _GONE and line[KEY + 1 : 2 * KEY + 1] not in gone:
+                entries.append(reader.entry(line[2 * KEY + 1 :], home))
+        for row in find_conflicts(sorted(entries, key=lambda entry: entry.place)):
             part.keyed["rows"].append(row.evidence_id.encode() + encode_row(row)[:-1])
     return part.save(path, {"books": Books(by_file=True).facts()})
 
@@ -123,25 +231,30 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     def jobs() -> Iterator[Job]:
         for batch in batch_pieces(Piece(number, (unit,)) for number, ref in enumerate(refs) for unit in shop.cut(ref)):
             batches.append(batch)
-            digests = [f"{unit.digest} {unit.lines} {plan.partitions[number]}" for number, (unit,) in batch]
+            digests = [f"{unit.digest} {plan.partitions[number]}" for number, (unit,) in batch]
             plain = [tuple(piece) for piece in batch]
             yield Job("distill.units.score:score_unit", (plain,), tuple(digests), place_of(refs, batch), bytes_of(batch))
 
     done = outputs.append_batches(plan.scored, "scored", zip(shop.parts(jobs()), later(batches), strict=False))
-    Ids(shop.work.project).keep(piece.units[0] for batch in batches for piece in batch)
+    Gists(shop.work.project).keep(piece.units[0] for batch in batches for piece in batch)
     shop.count_records(refs, done)
+    homes = {part.path: [(plan.partitions[piece.number], piece.units[0].start) for piece in batch] for part, batch in done}
     parts = [part for part, _ in done]
-    pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, "runs")))
-    told = list(shop.parts(_buckets("resolve_texts_bucket", pooled, "texts")))
+    pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, homes, "runs")))
+    told = list(shop.parts(_buckets("resolve_texts_bucket", [*parts, *pooled], homes, "texts", "told")))
     outputs.merge(RESOLUTION, [*pooled, *told], "rows", order="distill.units.score:resolution_order")
 
 
-def _buckets(function: str, parts: list[Part], section: str) -> Iterator[Job]:
-    for bucket in bucket_ranges(parts, section):
-        yield Job(f"distill.units.score:{function}", (bucket.ranges,), (bucket.digest,), f"{section} of {len(bucket.ranges)} units")
+def _buckets(function: str, parts: list[Part], homes: dict[str, list[Home]], *sections: str) -> Iterator[Job]:
+    for bucket in bucket_ranges(parts, *sections):
+        lie = [homes.get(one.path, []) for one in bucket.ranges]
+        digests = (bucket.digest, hash_parts([repr(lie)]).hex())
+        yield Job(f"distill.units.score:{function}", (bucket.ranges, lie), digests, f"{sections[0]} of {len(lie)} units")
 
 
 def resolution_order(line: bytes) -> tuple[str, str]:
     """Return the order of resolution rows of one evidence id."""
     row = msgspec.json.decode(line, type=ResolutionRow)
     return (row.provenance, row.kind)
+
+
