@@ -157,7 +157,7 @@ def test_a_bucket_takes_several_sections(tmp_path: Path) -> None:
     key = b"a" * KEY
     made = [write_part(tmp_path / "1", [key + b"1"], name="claims"), write_part(tmp_path / "2", [key + b"2"], name="permits")]
 
-    ((ranges, _),) = bucket_ranges(made, "claims", "permits")
+    ((ranges, *_),) = bucket_ranges(made, "claims", "permits")
 
     assert read_lines_of(ranges) == [key + b"1", key + b"2"]
     assert list(bucket_ranges(made, "nothing")) == []

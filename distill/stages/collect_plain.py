@@ -126,10 +126,12 @@ class PlainRows:
             signals = self._plain.signals(row)
             known = self._signals[said] = (msgspec.Raw(_ENCODE(signals)), signals)
         identity, response, context, tokens = self._id_of(raw), row.response, row.context, row.tokens
+        spent = None if tokens is None else _Tokens(tokens.input, tokens.output)
+        where = _Place(self._path, number, None, None, None, offset, hash_bytes(raw), self._given or moment)
         line = _Line(
             1, identity, row.run_id or None, row.task_id, self._name, moment, row.model, row.provider, row.role, instruction, context, None,
             response, correction, known[0], attempts, _NOTHING, lessons or _NOTHING, _NOTHING, _NO_TAGS, row.cost_usd, row.latency_ms,
-            None if tokens is None else _Tokens(tokens.input, tokens.output), None, None, _Place(self._path, number, None, None, None, offset, hash_bytes(raw), self._given or moment),
+            spent, None, None, where,
         )  # fmt: skip
         self.said[said] += 1
         asked = instruction or ""
@@ -141,5 +143,6 @@ class PlainRows:
         """Return a time in UTC, or None where it cannot be read; a log has the same one often."""
         if len(self._times) > _TIMES:
             self._times.clear()
-        self._times[text] = moment = self._plain.time(text)
+        moment: str | None = self._plain.time(text)
+        self._times[text] = moment
         return moment

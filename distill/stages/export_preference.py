@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -131,6 +131,11 @@ def _candidates(standing: list[Side], fate: dict[str, str], settings: Preference
     if len(ours) * len(theirs) > MANY and not settings.step_pairs:
         return _thin_candidates(standing, fate, settings)
     found: list[Pair] = []
+    if _is_one_question(standing):
+        both = product(ours, theirs)
+        found = [Pair(*one, 1) for one in both if _may_pair(*one, settings)]
+        fate.update(dict.fromkeys([side.id for pair in found for side in pair[:2]], "over_cap"))
+        return found
     for chosen in ours:
         for rejected in theirs:
             split = find_split(chosen, rejected, settings)
@@ -143,6 +148,23 @@ def _candidates(standing: list[Side], fate: dict[str, str], settings: Preference
     return found
 
 
+def _is_one_question(sides: list[Side]) -> bool:
+    """Tell whether every side is one answer to one question, spelt the same, so that any two part at the answer."""
+    if not sides or len(sides[0].turns) != 2:
+        return False
+    asked = sides[0].turns[0]
+    return asked.role == "user" and all(
+        len(side.turns) == 2 and side.turns[0].content == asked.content and side.turns[0].role == "user" and not side.turns[1].failed
+        for side in sides
+    )
+
+
+def _may_pair(chosen: Side, rejected: Side, settings: Preference) -> bool:
+    if settings.pair_scope == "same_model" and chosen.model != rejected.model:
+        return False
+    return chosen.run_id != rejected.run_id and chosen.key != rejected.key
+
+
 def _thin_candidates(standing: list[Side], fate: dict[str, str], settings: Preference) -> list[Pair]:
     """Return at least the pairs that can be taken, without trying every side with every other.
 
@@ -151,7 +173,7 @@ def _thin_candidates(standing: list[Side], fate: dict[str, str], settings: Prefe
     """
     groups: dict[str, list[Side]] = defaultdict(list)
     for side in standing:
-        groups[(text_key(side.turns[:-1]) or b"").hex()].append(side)
+        groups[_key_before(side)].append(side)
     found: list[Pair] = []
     alone: list[Side] = []
     for members in groups.values():
@@ -173,6 +195,11 @@ def _thin_candidates(standing: list[Side], fate: dict[str, str], settings: Prefe
     for side in alone:
         _explain(side, standing, fate, settings)
     return found
+
+
+def _key_before(side: Side) -> str:
+    """Return what sides share whose turns before the last are equal."""
+    return (text_key([Turn(turn.role, _text(turn), turn.failed) for turn in side.turns[:-1]]) or b"").hex()
 
 
 def _split_of(one: Side, other: Side, settings: Preference) -> Pair | str | None:
@@ -199,9 +226,7 @@ def _better(fate: dict[str, str], identity: str, reason: str) -> None:
 
 def find_split(chosen: Side, rejected: Side, settings: Preference) -> Pair | str | None:
     """Return the pair two runs make, or the reason why they make none; None where their scope forbids it."""
-    if settings.pair_scope == "same_model" and chosen.model != rejected.model:
-        return None
-    if chosen.run_id == rejected.run_id or chosen.key == rejected.key:
+    if not _may_pair(chosen, rejected, settings):
         return None
     ours, theirs = chosen.turns, rejected.turns
     split, asked = 0, False
@@ -222,24 +247,38 @@ def find_split(chosen: Side, rejected: Side, settings: Preference) -> Pair | str
 def _is_same(one: Turn, other: Turn) -> bool:
     if one.role != other.role:
         return False
-    return one.content == other.content or normalise(one.content) == normalise(other.content)
+    return one.content == other.content or normalise(_text(one)) == normalise(_text(other))
+
+
+def _text(turn: Turn) -> str:
+    """Return the text of a turn, which may still be spelt as JSON."""
+    content: Any = turn.content
+    return content if isinstance(content, str) else msgspec.json.decode(content, type=str)
 
 
 def choose_pairs(candidates: list[Pair], settings: Preference) -> list[Pair]:
     """Take at most `max_pairs_per_task` pairs, one at a time, each the first by the order of SPEC 5.4."""
-    left, taken, uses = list(candidates), list[Pair](), Counter[str]()
+    left, taken, uses = sorted(candidates, key=_rank), list[Pair](), Counter[str]()
     while left and len(taken) < settings.max_pairs_per_task:
-        place = min(range(len(left)), key=lambda i: _rank(left[i], uses))
+        first, place, fewest = _rank(left[0])[:2], 0, -1
+        for i, pair in enumerate(left):  # in the order of everything but uses, which come third
+            used = uses[pair.chosen.key] + uses[pair.rejected.key]
+            if 0 <= fewest <= used:
+                continue
+            if i and _rank(pair)[:2] != first:
+                break
+            place, fewest = i, used
+            if not used:
+                break
         best = left.pop(place)
         taken.append(best)
         uses.update((best.chosen.key, best.rejected.key))
     return taken
 
 
-def _rank(pair: Pair, uses: Counter[str]) -> tuple[bool, bool, int, str, str]:
+def _rank(pair: Pair) -> tuple[bool, bool, str, str]:
     chosen, rejected = pair.chosen, pair.rejected
-    same = chosen.model == rejected.model
-    return (not same, chosen.retried, uses[chosen.key] + uses[rejected.key], chosen.id, rejected.id)
+    return (chosen.model != rejected.model, chosen.retried, chosen.id, rejected.id)
 
 
 def _build_row(pair: Pair) -> Row:

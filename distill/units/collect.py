@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from distill.books import Books
 from distill.errors import InputError
@@ -181,7 +181,7 @@ def collect_unit(context: Context, payload: tuple[str, Batch, Prepared]) -> Part
     plain = [collector.plain(met.log(i)) if _is_plain(context, piece) else None for i, piece in enumerate(batch)]
     for alike, pieces in groupby(range(len(batch)), lambda i: plain[i] is not None):
         for i in pieces if alike else ():
-            _collect_plain(context, collector, met, i, plain[i], writer)
+            _collect_plain(_Piece(context, collector, met, i), plain[i], writer)
         for outcome in () if alike else collector.collect(met.logs(pieces)):
             met.pending[met.present] += outcome.unit is None
             writer.take(outcome)
@@ -196,8 +196,18 @@ def _is_plain(context: Context, piece: tuple[int, tuple[Unit, ...]]) -> bool:
     return unit.end - unit.start <= 2 * UNIT_BYTES and reader_of(log.source).name == "jsonl" and not log.file.path.endswith(PACKED)
 
 
-def _collect_plain(context: Context, collector: Collector, met: _Met, piece: int, plain: Any, writer: _Writer) -> None:
+class _Piece(NamedTuple):
+    """One piece of a batch and what reads it."""
+
+    context: Context
+    collector: Collector
+    met: _Met
+    number: int
+
+
+def _collect_plain(one: _Piece, plain: Any, writer: _Writer) -> None:
     """Take the plain rows of a piece from its bytes; the others are read one by one as everywhere else."""
+    context, collector, met, piece = one
     log, unit, limit = met.log(piece), met.unit(piece), context.config.max_line_bytes
     add, take = writer.evidence[log.partition].add, plain.take
     data = read_unit(str(Path(context.project) / log.file.path), unit, log.file.recorded)

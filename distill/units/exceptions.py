@@ -25,6 +25,8 @@ __all__ = ["Exceptions", "index_exceptions", "read_exceptions"]
 _FOLDER = f"{PARTS}/exceptions"
 _MEMBER = frozenset({"same_run", "superseded_by_review"})
 _ID = 16
+_HELD = 1 << 17
+"""Ids that a worker holds in memory at most."""
 _SLOTS = (1 << 16) + 1  # an odd number, so that with its end the table is a multiple of eight bytes
 _ROW = row_decoder(ResolutionRow)
 
@@ -135,25 +137,37 @@ class Exceptions:
     def _of(self, identity: str) -> list[ResolutionRow]:
         return [_ROW(line) for line in self._lines_of(bytes.fromhex(identity))]
 
-    def digest_of(self, ids: bytes) -> str:
-        """Return what is said of the rows with these ids; empty where nothing is."""
+    def _hits(self, ids: bytes) -> list[int]:
+        """Return the places of ids of which something may be said; few known ids are held in memory, many are looked up one by one."""
+        if len(self._ids) + len(self._joined) > _HELD:
+            every = (ids[place : place + _ID] for place in range(0, len(ids), _ID))
+            return [i for i, one in enumerate(every) if self._ids.find(one) is not None or self._joined.find(one) is not None]
         if self._known is None:
             ours, theirs = (memoryview(one.data())[::2] for one in (self._ids, self._joined))
             self._known = frozenset(ours) | frozenset(theirs)
         heads = memoryview(ids).cast("Q")[::2]
         hits = self._known.intersection(heads)
+        return [place for place, head in enumerate(heads) if head in hits] if hits else []
+
+    def digest_of(self, ids: bytes) -> str:
+        """Return what is said of the rows with these ids; empty where nothing is."""
+        hits = self._hits(ids)
         if not hits:
             return ""
         said: list[bytes] = []
-        for place in [place for place, head in enumerate(heads) if head in hits]:
+        for place in hits:
             identity = ids[place * _ID : (place + 1) * _ID]
             said += (identity, b"joined" if self._joined.find(identity) is not None else b"", *self._lines_of(identity))
         return hash_parts(said).hex()
 
-    def speaks_of(self, identity: str) -> bool:
-        """Tell whether anything is said of a run, by its evidence id."""
-        wanted = bytes.fromhex(identity)
-        return self._ids.find(wanted) is not None or self._joined.find(wanted) is not None
+    def spoken(self, ids: bytes) -> frozenset[int]:
+        """Return the places of those rows, by their ids, of which anything is said."""
+        return frozenset(
+            place
+            for place in self._hits(ids)
+            for identity in (ids[place * _ID : (place + 1) * _ID],)
+            if self._ids.find(identity) is not None or self._joined.find(identity) is not None
+        )
 
     def about(self, identity: str, where: str) -> list[ResolutionRow]:
         """Return the rows about one evidence row."""

@@ -1,5 +1,10 @@
-"""export-preference over units: the runs of one task meet by the key of their scope and task."""
+"""export-preference over units: the runs of one task meet by the key of their scope and task.
 
+A side travels as JSON of its `Side`; its texts are looked at and put into pairs as they are spelt there. Sections of a part: `groups`
+holds the sides, `pairs` the rows by the id of their pair, `witnesses` the two runs of each pair.
+"""
+
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,20 +15,58 @@ from distill.hashing import row_id
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PREFERENCE, QUARANTINE, export_preference
-from distill.units.exports import Export, run_export
+from distill.units.exports import Export, Spreader, grouped, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
 from distill.units.parts import KEY, PartWriter
+from distill.units.plain import Fate, decode_plain
 
 __all__ = ["EXPORT", "render_pair", "run_units"]
 
 _ENCODE = msgspec.json.Encoder().encode
-_SIDE = msgspec.json.Decoder(export_preference.Side).decode
+_NO_TEXT = b"0" * KEY
+
+
+class _Spelt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A turn whose text is left as it is spelt."""
+
+    role: str
+    content: msgspec.Raw
+    failed: bool = False
+
+
+class _Side(export_preference.Side, array_like=True, gc=False):
+    """A side whose turns are left as they are spelt."""
+
+    turns: list[_Spelt]  # type: ignore[assignment]  # spelt here, read where they are compared
+
+
+_SIDE = msgspec.json.Decoder(_Side).decode
 _PAIR = (
     b'%b{"prompt":[%b],"chosen":[%b],"rejected":[%b],"id":"%b","chosen_run_id":%b,"rejected_run_id":%b,"chosen_model":%b,'
     b'"rejected_model":%b,"reason":%b,"provenance":%b}'
 )
+_LINE = b'%b%b["%b",%b,"%b",%b,%b,%b,%b,%b,[["user",%b,false],["assistant",%b,false]]]'
+_BOOL, _NULL, _NO_MODEL = (b"false", b"true"), b"null", b'""'
 run_units = run_export
+
+
+def _plain(spreader: Spreader, fate: Fate, line: bytes, identity: bytes, text: bytes) -> bool:
+    found = decode_plain(line) if text != _NO_TEXT and fate.reasons[0] != "with_changes" else None
+    if found is None:
+        return False
+    run, asked, place = found
+    if run.task_id is None or (fate.category == "rejected" and b'"infrastructure"' in bytes(run.signals)):
+        return False
+    chosen, run_id, model = fate.category != "rejected", bytes(run.run_id), bytes(run.model)
+    columns = (
+        spreader.task_key(run.source, run.task_id), identity, identity, _BOOL[chosen], text, run_id, _NO_MODEL if model == _NULL else model,
+        _BOOL[fate.category != "accepted"], _ENCODE(fate.reasons[0]), place, asked, bytes(run.response),
+    )  # fmt: skip
+    spreader.part.keyed["groups"].append(_LINE % columns)
+    if fate.use:
+        spreader.part.keyed["permits"].append(b'%b[%b,%b,"%b"]' % (identity, place, run_id, fate.use.encode()))
+    return True
 
 
 def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:
@@ -35,13 +78,19 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return None
 
 
-def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
-    sides = [_SIDE(line[2 * KEY :]) for line in lines]
-    pairs, fates = export_preference.decide_task(sides, config.preference)
-    part.keyed["pairs"] += map(render_pair, pairs)
-    for side in sides:
-        reason = fates.get(side.id)
-        yield Outcome("filtered", side.id, reason=reason) if reason else Outcome("accepted", side.id)
+def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+    met: Counter[str | None] = Counter()
+    rows, witnesses = part.keyed["pairs"], part.keyed["witnesses"]
+    for group in grouped(lines):
+        sides: list[Any] = [_SIDE(line[2 * KEY :]) for line in group]
+        pairs, fates = export_preference.decide_task(sides, config.preference)
+        for pair in pairs:
+            row = render_pair(pair)
+            rows.append(row)
+            witnesses.append(row[:KEY] + pair.chosen.id.encode() + pair.rejected.id.encode())
+        met.update(map(fates.get, [side.id for side in sides]))
+    for reason, times in met.items():
+        yield Outcome("filtered", "", reason=reason) if reason else Outcome("accepted", ""), times
 
 
 def render_pair(pair: export_preference.Pair) -> bytes:
@@ -62,6 +111,6 @@ def _message(turn: Turn) -> bytes:
 
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
-    ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits,
+    ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"), _plain,
 )  # fmt: skip
 """What is particular to preference pairs."""

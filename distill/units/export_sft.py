@@ -1,5 +1,10 @@
-"""export-sft over units: runs of one text meet by the key of their text, and the smallest rank stands."""
+"""export-sft over units: rows are made where their run is met, runs of one text meet by its key, and the rows of those that lose go.
 
+Sections of a part: `whole` and `turns` hold the rows of the two files by the id of their run, `groups` the rank of every run by the key
+of its text, `lost` the runs that do not stand for theirs.
+"""
+
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,47 +13,74 @@ import msgspec
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
-from distill.units.exports import Export, run_export
+from distill.units.exports import Export, Spreader, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
 from distill.units.parts import KEY, PartWriter
+from distill.units.plain import Fate, decode_plain
 
 __all__ = ["EXPORT", "render_rows", "run_units"]
 
 _ENCODE = msgspec.json.Encoder().encode
-_CANDIDATE = msgspec.json.Decoder(export_sft.Candidate).decode
+_NO_TEXT = b"0" * KEY
+_STANDS, _KEPT_OUT = b"0", b"1"
+_CATEGORIES = {name: _ENCODE(name) for name in ("accepted", "partially_accepted", "rejected", "needs_human_review")}
+_COMMON = b'","source_run_id":%b,"quality_score":%b,"provenance":%b}'
+_WHOLE = b'%b{"messages":[{"role":"user","content":%b},{"role":"assistant","content":%b}],"instruction":%b,"response":%b,"id":"%b%b'
+_TURN = b'%b#0001{"prompt":[{"role":"user","content":%b}],"completion":[{"role":"assistant","content":%b}],"id":"%b#0001%b'
 run_units = run_export
+
+
+def _plain(spreader: Spreader, fate: Fate, line: bytes, identity: bytes, text: bytes) -> bool:
+    found = decode_plain(line) if text != _NO_TEXT and fate.reasons[0] != "with_changes" else None
+    if found is None:
+        return False
+    run, asked, place = found
+    keyed, answer, run_id = spreader.part.keyed, bytes(run.response), bytes(run.run_id)
+    common = _COMMON % (run_id, _CATEGORIES[fate.category], place)
+    keyed["whole"].append(_WHOLE % (identity, asked, answer, asked, answer, identity, common))
+    keyed["turns"].append(_TURN % (identity, asked, answer, identity, common))
+    keyed["groups"].append(b"%b%b%b" % (text, _STANDS, identity))
+    if fate.use == "imitate":
+        keyed["permits"].append(b'%b[%b,%b,"imitate"]' % (identity, place, run_id))
+    return True
 
 
 def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:
     found = export_sft.spread(one, config)
     if isinstance(found, Outcome):
         return found
-    head = found.key + ("1" if found.rank[0] else "0") + found.rank[1]
-    part.keyed["groups"].append(head.encode() + _ENCODE(found))
+    kept_out, identity = found.rank
+    part.keyed["groups"].append(found.key.encode() + (_KEPT_OUT if kept_out else _STANDS) + identity.encode())
+    render_rows(found, part.keyed["whole"], part.keyed["turns"])
     return None
 
 
-def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
-    """Let the smallest rank stand for a text, which is the first line; the others are not decoded."""
-    one = _CANDIDATE(lines[0][2 * KEY + 1 :])
-    kept_out, identity = one.rank
-    render_rows(one, part.keyed["whole"], part.keyed["turns"])
-    yield Outcome("filtered", identity, reason="failed_turns") if kept_out else Outcome("accepted", identity)
-    for line in lines[1:]:
-        yield Outcome("filtered", "", reason="failed_turns" if line[KEY : KEY + 1] == b"1" else "duplicate_text")
+def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+    """Let the smallest rank stand for a text, which is the first line; the rows of the others are lost."""
+    before = b""
+    stand: list[bytes] = []
+    lose: list[bytes] = []
+    for line in lines:
+        key = line[:KEY]
+        (lose if key == before else stand).append(line)
+        before = key
+    part.keyed["lost"] += [line[KEY + 1 :] + b"-" for line in lose]
+    kept = Counter(line[KEY : KEY + 1] for line in stand)
+    others = Counter(line[KEY : KEY + 1] for line in lose)
+    yield Outcome("accepted", ""), kept[_STANDS]
+    yield Outcome("filtered", "", reason="failed_turns"), kept[_KEPT_OUT] + others[_KEPT_OUT]
+    yield Outcome("filtered", "", reason="duplicate_text"), others[_STANDS]
 
 
 def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes]) -> None:
-    """Add the lines of a run that stands, each after its key: the bytes of its `SftRow` and `PromptCompletionRow`s.
+    """Add the lines of a run, each after its key: the bytes of its `SftRow` and `PromptCompletionRow`s.
 
     Every text is encoded once, since it stands in both files and in several columns.
     """
     kept_out, identity = one.rank
     key = identity.encode()
-    common = b'","source_run_id":%b,"quality_score":%b,"provenance":%b}' % (
-        _ENCODE(one.run_id), _ENCODE(one.category), _ENCODE(one.provenance),
-    )  # fmt: skip
+    common = _COMMON % (_ENCODE(one.run_id), _ENCODE(one.category), _ENCODE(one.provenance))
     texts = [_ENCODE(turn.content) for turn in one.turns]
     messages = [b'{"role":"%b","content":%b}' % (turn.role.encode(), text) for turn, text in zip(one.turns, texts, strict=True)]
     for i, turn in enumerate(one.turns):
@@ -63,6 +95,6 @@ def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes
 
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
-    ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_lean, permits,
+    ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_lean, permits("imitate"), _plain, "lost",
 )  # fmt: skip
 """What is particular to SFT."""

@@ -4,7 +4,7 @@ What a run's verdict alone decides is decided before its texts are decoded. A ru
 together by its id. The generators of `distill.stages` are the reference.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +14,7 @@ import msgspec
 
 from distill.books import Books
 from distill.errors import IntegrityError
+from distill.hashing import row_id
 from distill.jsonl import encode_trusted, row_decoder
 from distill.outcome import Kind, Outcome, Row
 from distill.plan import EVIDENCE, RESOLUTION, SCORED, FileRef
@@ -28,11 +29,11 @@ from distill.units.guard import Verdict, build_verdict, check_exports
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of
+from distill.units.plain import Fate, Fates, id_of, place_of_plain
 from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
 
 __all__ = [
-    "Export", "Spreader", "bucket_jobs", "export_unit", "gather_bucket", "pool_bucket", "run_export",
-    "spread_corpus",
+    "Export", "Spreader", "bucket_jobs", "export_unit", "gather_bucket", "grouped", "pool_bucket", "run_export", "spread_corpus",
 ]  # fmt: skip
 
 
@@ -74,8 +75,8 @@ class Export(NamedTuple):
     """Why a run's verdict alone keeps it out."""
     spread: Callable[[Run, list[bytes], Any, PartWriter], Outcome | None]
     """Puts a run among those of its group, or returns its fate; its evidence lines, its own first, are given too."""
-    gather: Callable[[list[bytes], Any, PartWriter], Iterator[Outcome]]
-    """Yields the fates of one group, from sorted lines with their keys."""
+    gather: Callable[[list[bytes], Any, PartWriter], Iterator[tuple[Outcome, int]]]
+    """Yields the fates of the groups of a bucket, and how many met each, from sorted lines with their keys."""
     targets: tuple[tuple[str, str], ...]
     """Target and section of its rows."""
     quarantine: str | None
@@ -84,6 +85,10 @@ class Export(NamedTuple):
     """Decodes the evidence fields it reads."""
     permit: Callable[[Verdict, Any], Iterator[tuple[str, bytes]]]
     """Yields what the firewall is told of a run, by section: from its scored row and the resolution, whatever the stage makes of it."""
+    plain: Callable[["Spreader", Fate, bytes, bytes, bytes], bool] | None = None
+    """Puts a plain run among those of its group from its evidence line, id and key of its text; False where it is not plain."""
+    rank: str | None = None
+    """Section that says which rows of a target do not stand."""
 
 
 class Spreader:
@@ -95,6 +100,35 @@ class Spreader:
         self.export: Export = import_module(context.module).EXPORT
         self.books, self.part = Books(by_file=False), PartWriter()
         self.scopes = {source.name: source.scope for source in context.config.sources}
+        self._task, self._task_key = ("", ""), b""
+        self.fates = Fates(context.stage, self.export.keep_out, context.config)
+
+    def task_key(self, source: str, task_id: str) -> bytes:
+        """Return the key under which the runs of a task meet; neighbours are often of one task."""
+        if (source, task_id) != self._task:
+            self._task = (source, task_id)
+            self._task_key = row_id("task", self.scopes.get(source, source), task_id).encode()
+        return self._task_key
+
+    def take_plain(self, line: bytes, verdict: bytes, text: bytes) -> bool:
+        """Spread a run that is plain; tell whether it is."""
+        identity = id_of(line, verdict)
+        if identity is None or self.export.plain is None:
+            return False
+        fate = self.fates.of(verdict)
+        if fate.out is None:
+            return self.export.plain(self, fate, line, identity, text)
+        self.fates.kept_out[fate.out] += 1
+        if fate.head:
+            row = b'%b%b%b","provenance":%b%b' % (identity, fate.head, identity, place_of_plain(line), fate.tail)
+            self.part.keyed["quarantine"].append(row)
+        return True
+
+    def close(self, path: str, **facts: Any) -> Part:
+        """Write the part."""
+        for (kind, reason), times in self.fates.kept_out.items():
+            self.books.add(kind, reason, times=times)
+        return self.part.save(path, {"books": self.books.facts(), **facts})
 
     def judge(self, one: Run) -> bool:
         """Count a run whose verdict alone keeps it out; tell whether it does."""
@@ -132,23 +166,28 @@ def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit
     spreader, exceptions = Spreader(context), read_exceptions(Path(context.project), resolution, context.memo)
     hopeless, decode = spreader.export.hopeless, spreader.export.decode
     records: list[int] = []
+    gists = Gists(Path(context.project))
     for number, units in batch:
-        lines, verdicts = _read_pair(context, context.plan.partitions[number], units)
+        partition = context.plan.partitions[number]
+        lines, verdicts = _read_pair(context, partition, units)
         records.append(len(lines))
-        for line, verdict in zip(lines, verdicts, strict=True):
+        gist = gists.of(partition, units[0])
+        spoken, texts = frozenset[int]() if exceptions is None else exceptions.spoken(gist.ids), gist.texts.hex().encode()
+        for i, (line, verdict) in enumerate(zip(lines, verdicts, strict=True)):
+            if i not in spoken and spreader.take_plain(line, verdict, texts[i * KEY : i * KEY + KEY]):
+                continue
             row = _SCORED(verdict)
             if row.evidence_id.encode() not in line[:80]:
-                where = context.plan.partitions[number]
-                raise IntegrityError(f"{SCORED}/{where}: holds {row.evidence_id!r} where its evidence holds another; run doit score")
-            if exceptions is None or not exceptions.speaks_of(row.evidence_id):
-                record = _JUDGED(line) if row.category in hopeless else decode(line)
-                one = build_run(record, row, (), spreader.scopes)
-                if not spreader.judge(one):
-                    spreader.permit(record, row)
-                    spreader.spread(one, [line])
-            else:
+                raise IntegrityError(f"{SCORED}/{partition}: holds {row.evidence_id!r} where its evidence holds another; run doit score")
+            if exceptions is not None and i in spoken:
                 _spread_exception(spreader, exceptions, line, verdict)
-    return spreader.part.save(path, {"books": spreader.books.facts(), "records": records})
+                continue
+            record = _JUDGED(line) if row.category in hopeless else decode(line)
+            one = build_run(record, row, (), spreader.scopes)
+            if not spreader.judge(one):
+                spreader.permit(record, row)
+                spreader.spread(one, [line])
+    return spreader.close(path, records=records)
 
 
 def _read_pair(context: Context, partition: str, units: tuple[Unit, ...]) -> tuple[list[bytes], list[bytes]]:
@@ -198,17 +237,22 @@ def pool_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
                 same = [m for m in others if m.run_id == record.run_id and spreader.scopes.get(m.source, m.source) == scope]
                 spreader.permit(record, _WHOLE_SCORED(verdict), rows, same)
                 spreader.spread(one, [own, *(mates[mate.id] for mate in one.others)])
-    return spreader.part.save(path, {"books": spreader.books.facts()})
+    return spreader.close(path)
 
 
 def gather_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     """Decide the groups of a bucket."""
     path, ranges = payload
     spreader = Spreader(context)
-    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
-        for outcome in spreader.export.gather(list(group), context.config, spreader.part):
-            spreader.books.count(outcome)
-    return spreader.part.save(path, {"books": spreader.books.facts()})
+    for outcome, times in spreader.export.gather(read_lines_of(ranges), context.config, spreader.part):
+        spreader.books.add(outcome.kind, outcome.reason, times=times)
+    return spreader.close(path)
+
+
+def grouped(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines of each key."""
+    for _, group in groupby(lines, lambda line: line[:KEY]):
+        yield list(group)
 
 
 def spread_corpus(shop: Workshop) -> list[Part]:
@@ -246,12 +290,13 @@ def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | No
     export: Export = import_module(shop.stage.units or "").EXPORT
     parts = spread_corpus(shop)
     gathered = list(shop.parts(bucket_jobs("distill.units.exports:gather_bucket", parts, "groups")))
+    rows = [*parts, *gathered]
     for target, section in export.targets:
-        outputs.merge(target, gathered, section)
+        outputs.merge(target, rows, section, lost=export.rank)
     if export.quarantine is None:
         return None
     outputs.merge(export.quarantine, parts, "quarantine")
-    return lambda: check_exports(shop, outputs, parts)
+    return lambda: check_exports(shop, outputs, rows)
 
 
 def bucket_jobs(function: str, parts: list[Part], section: str) -> Iterator[Job]:

@@ -10,7 +10,7 @@ from distill.jsonl import encode_row
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PLAYBOOKS, extract_playbooks
-from distill.units.exports import Export, run_export
+from distill.units.exports import Export, grouped, run_export
 from distill.units.lean import decode_whole
 from distill.units.parts import KEY, PartWriter
 
@@ -45,7 +45,13 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return None
 
 
-def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
+def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+    for group in grouped(lines):
+        for outcome in _gather_group(group, config, part):
+            yield outcome, 1
+
+
+def _gather_group(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[Outcome]:
     runs: list[Run] = []
     group = ("", "")
     for line in lines:

@@ -1,7 +1,8 @@
 """The firewall over units: exports are read back from disk in ranges, and every run they name is held against its verdict (law 6).
 
-What a row must be by itself is checked where it is read; which run it may come from is a claim, met by key with the permit that the
-verdict after the resolution gives. Where anything is found, the reference in `distill.firewall` reads the whole and speaks.
+What a row must be by itself is checked where it is read; which run it may come from is a claim, met by the id of its evidence with the
+permit that the verdict after the resolution gives. A pair does not bear the ids of its two runs: the stage says which they are, and the
+id of the pair, which is their hash, proves it. Where anything is found, the reference in `distill.firewall` reads the whole and speaks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,15 +19,16 @@ from distill.firewall import CHECKS, ROW_TYPES, split_places
 from distill.hashing import hash_bytes, row_id
 from distill.jsonl import decode_document, row_decoder
 from distill.runs import EXCLUDED
-from distill.schemas.export_rows import PreferenceRow, RagRow
+from distill.schemas.export_rows import PreferenceRow, PromptCompletionRow, RagRow, SftRow
 from distill.schemas.scored_run import ResolutionRow
 from distill.units.cutting import Unit
-from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, load_part, read_lines_of, read_range
+from distill.units.parts import (
+    KEY, Bucket, Part, PartWriter, Range, bucket_ranges, load_part, read_lines_of, read_range, span_ranges,
+)  # fmt: skip
 from distill.units.workshop import Context, Job, Workshop
 
 __all__ = [
-    "Verdict", "build_verdict", "check_exports", "check_range", "document_permits", "embed_bucket", "join_bucket", "pairs_bucket",
-    "permits",
+    "Verdict", "build_verdict", "check_exports", "check_range", "claim_line", "document_permits", "embed_bucket", "join_bucket", "permits", "use_of",
 ]  # fmt: skip
 
 _ALONE = ("empty_answer", "broken_turns", "self_pair", "unsafe_source")
@@ -34,11 +36,6 @@ _SHORT = 20
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder().decode
 _CLAIM, _PERMIT = b"C", b"P"
-
-
-def key_of(place: str) -> bytes:
-    """Return the key of a provenance: the start of the hash at its end."""
-    return place[-64 : KEY - 64].encode()
 
 
 class Verdict(NamedTuple):
@@ -69,20 +66,33 @@ def build_verdict(evidence: Any, scored: Any, rows: Sequence[ResolutionRow], mat
     return Verdict(evidence, scope, category, reason, gone, broken)
 
 
-def permits(one: Verdict, config: Config) -> Iterator[tuple[str, bytes]]:
-    """Yield what a run may be used for in training, whatever a stage makes of it."""
-    include = config.sft.include
-    good = one.category == "accepted" and "accepted" in include
-    good = good or (one.category == "partially_accepted" and one.reason in include)
-    bad = one.category == "rejected" and one.reason != "errors_unjudged" and not one.broken
-    if not one.gone and (good or bad):
-        yield "permits", permit_line(one, "imitate" if good else "avoid")
+def permits(*uses: str) -> Callable[[Verdict, Config], Iterator[tuple[str, bytes]]]:
+    """Return what yields the uses in training that a run may be put to, of those an export knows, whatever a stage makes of it."""
+
+    def permit(one: Verdict, config: Config) -> Iterator[tuple[str, bytes]]:
+        use = use_of(one.category, one.reason, config)
+        if not one.gone and use in uses and not (one.broken and use == "avoid"):
+            yield "permits", permit_line(one, use)
+
+    return permit
+
+
+def use_of(category: str, reason: str, config: Config) -> str:
+    """Return the use in training that a standing run of that verdict may be put to: imitate, avoid, or none."""
+    if category == "rejected":
+        return "" if reason == "errors_unjudged" else "avoid"
+    kind = category if category == "accepted" else reason if category == "partially_accepted" else None
+    return "imitate" if kind in config.sft.include else ""
 
 
 def permit_line(one: Verdict, use: str) -> bytes:
-    """Return the line that permits a use of a run."""
-    place = str(one.evidence.provenance)
-    return key_of(place) + _PERMIT + _ENCODE([place, one.evidence.id, one.evidence.run_id, use])
+    """Return the line that permits a use of a run: its evidence id, and what a claim must say to the letter."""
+    return claim_line(one.evidence.id, str(one.evidence.provenance), one.evidence.run_id or "", use)
+
+
+def claim_line(identity: str, place: str, run_id: str, use: str) -> bytes:
+    """Return a claim on a run."""
+    return identity.encode() + _ENCODE((place, run_id, use))
 
 
 def document_permits(one: Verdict, config: Config) -> Iterator[tuple[str, bytes]]:
@@ -110,91 +120,140 @@ def _embedded(text: str) -> str:
     return "document " + hash_bytes(text.encode())
 
 
-def _claims(path: str, row: Any) -> Iterator[bytes]:
-    """Yield what a row claims of the runs it names; no line, so that the claim stays the same wherever the row comes to stand."""
-    if isinstance(row, RagRow):
-        if row.kind != "run":
-            return
-        run_id = row.source_run_ids[0] if row.source_run_ids else ""
-        claims = [(row.provenance, row.id, run_id, _embedded(normalise(row.embedding_text)))]
-    elif isinstance(row, PreferenceRow):
-        places = split_places(row.provenance)
-        sides = ((row.chosen_run_id, "imitate"), (row.rejected_run_id, "avoid"))
-        claims = [(place, row.id, run_id, use) for place, (run_id, use) in zip(places, sides, strict=False)]
-        if len(places) != 2:
-            claims = [("0" * 64, row.id, "", "imitate")]
-    else:
-        claims = [(row.provenance, row.id[:KEY], row.source_run_id, "imitate")]
-    for claim in claims:
-        yield key_of(claim[0]) + _CLAIM + _ENCODE([*claim, f"{path}: row {row.id}", isinstance(row, PreferenceRow)])
+class Reading(NamedTuple):
+    """What is held against one range of a target."""
+
+    path: str
+    """The target."""
+    place: str
+    """Where its bytes lie now."""
+    unit: Unit
+    """The range."""
+    again: bool
+    """Whether an earlier reading of the same bytes stands."""
+    permits: list[Range]
+    """What its runs may be used for, where its rows bear the ids of their runs."""
+    pairs: list[Range]
+    """Which two runs each pair says it is of; the id of the pair proves it."""
 
 
-def check_range(context: Context, payload: tuple[str, str, str, Unit, bool]) -> Part:
-    """Read a range of an export back from disk; where the same bytes were checked before, that stands.
+def check_range(context: Context, payload: tuple[str, *tuple[Any, ...]]) -> Part:
+    """Read a range of an export back from disk; where the same bytes were checked before against the same, that stands.
 
     What it finds is told by the range's own lines, so that it holds wherever the range comes to stand.
     """
-    part_path, path, place, unit, again = payload
-    data = read_range(Range(place, unit.start, unit.end - unit.start))
-    if hash_bytes(data) != unit.digest:
-        raise IntegrityError(f"{path}: the bytes on the disk are not those that were written; check the disk")
-    known = load_part(part_path) if again else None
-    return known or _check_rows(part_path, path, data)
+    part_path, *what = payload
+    reading = Reading(*what)
+    data = read_range(Range(reading.place, reading.unit.start, reading.unit.end - reading.unit.start))
+    if hash_bytes(data) != reading.unit.digest:
+        raise IntegrityError(f"{reading.path}: the bytes on the disk are not those that were written; check the disk")
+    known = load_part(part_path) if reading.again else None
+    return known or _check_rows(part_path, reading, data)
 
 
-def _check_rows(part_path: str, path: str, data: bytes) -> Part:
-    part, kind = PartWriter(), ROW_TYPES[path]
+def _check_rows(part_path: str, reading: Reading, data: bytes) -> Part:
+    part, kind = PartWriter(), ROW_TYPES[reading.path]
     checks = [check.find for check in CHECKS if check.name in _ALONE and kind in check.kinds]
     decode: Callable[[bytes], Any] = row_decoder(kind)
+    claim = _CLAIMS[kind](part, reading)
     found: list[tuple[int, str]] = []
-    claims, documents, first, before, none = part.keyed["claims"], part.keyed["documents"], "", "", Any
+    first, before, none = "", "", Any
     for number, line in enumerate(data.split(b"\n")[:-1], 1):
         try:
             row = decode(line)
         except msgspec.DecodeError:
-            row = decode_document(line, kind, place=f"{path}: line {number} of a range")
+            row = decode_document(line, kind, place=f"{reading.path}: line {number} of a range")
         if row.id <= before:
             found.append((number, f"[order] id {row.id!r} does not come after {before!r}"))
         first, before = first or row.id, row.id
+        told = claim(row)
+        if told is None:
+            continue
+        if told:
+            found.append((number, told))
         for check in checks:
             text = check(row, none)  # type: ignore[arg-type]  # these look at the row alone
             if text is not None:
                 found.append((number, text))
-        claims += _claims(path, row)
-        if isinstance(row, RagRow) and row.kind != "run":
-            group = next((tag.removeprefix("group=") for tag in row.tags if tag.startswith("group=")), "")
-            documents.append(group_key(group) + _CLAIM + _ENCODE([normalise(row.embedding_text), f"{path}: row {row.id}"]))
     return part.save(part_path, {"books": Books(by_file=False).facts(), "found": found, "first": first, "last": before})
 
 
-def join_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
-    """Hold the claims of a bucket against its permits; the sides of a pair go on to meet by its id."""
-    path, ranges = payload
-    found: list[str] = []
-    part = PartWriter()
-    for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
-        lines = list(group)
-        permits = {tuple(_DECODE(line[KEY + 1 :])) for line in lines if line[KEY : KEY + 1] == _PERMIT}
-        for line in lines:
-            if line[KEY : KEY + 1] == _PERMIT:
-                break  # claims are sorted before permits
-            place, identity, run_id, use, where, pair = _DECODE(line[KEY + 1 :])
-            permit = next((one for one in permits if one[0] == place and (one[2] or "") == run_id and one[3] == use), None)
-            if permit is None or (not pair and permit[1] != identity):
-                found.append(f"{where}: run {run_id!r} at {place} may not be used so")
-            elif pair:
-                part.keyed["sides"].append(identity.encode() + _ENCODE([use, permit[1], where]))
-    return part.save(path, {"books": Books(by_file=False).facts(), "found": found})
+Claim = Callable[[Any], str | None]
+"""Looks at a row: None where nothing more need be asked of it, else what is wrong with what it claims, or nothing."""
 
 
-def pairs_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
-    """Check that the id of every pair is that of its two runs."""
-    path, ranges = payload
-    found: list[str] = []
-    for key, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
-        sides = {use: (identity, where) for use, identity, where in (_DECODE(line[KEY:]) for line in group)}
-        if len(sides) != 2 or row_id(sides["imitate"][0], sides["avoid"][0]).encode() != key:
-            found += [f"{where}: the id is not that of the two runs of the pair" for _, where in list(sides.values())[:1]]
+def _lines_in(ranges: list[Range]) -> frozenset[bytes]:
+    return frozenset(line for one in ranges for line in read_range(one).split(b"\n")[:-1])
+
+
+def _unpermitted(claim: bytes) -> str:
+    return f"evidence {claim[:KEY].decode()!r} may not be used as {claim[KEY:].decode()}"
+
+
+def _trained(part: PartWriter, reading: Reading) -> Claim:
+    """Hold rows of whole conversations or of turns against what their runs permit."""
+    permitted, whole = _lines_in(reading.permits), ROW_TYPES[reading.path] is SftRow
+
+    def look(row: Any) -> str | None:
+        claim = claim_line(row.id[:KEY], row.provenance, row.source_run_id, "imitate")
+        if claim not in permitted:
+            return _unpermitted(claim)
+        if not whole:
+            return None if _is_exchange(row.prompt, row.completion) else ""
+        return None if len(row.messages) == 2 and _is_exchange(row.messages[:1], row.messages[1:]) else ""
+
+    return look
+
+
+def _is_exchange(asked: list[Any], answer: list[Any]) -> bool:
+    """Tell whether messages are one question and one answer: their roles alternate and the answer is not empty."""
+    if len(asked) != 1 or len(answer) != 1:
+        return False
+    return asked[0].role == "user" and answer[0].role == "assistant" and bool(answer[0].content.strip())
+
+
+def _paired(part: PartWriter, reading: Reading) -> Claim:
+    """Hold pairs against the two runs they say they are of, and let what they claim of those meet their permits."""
+    runs = {line[:KEY].decode(): line[KEY:].decode() for line in _lines_in(reading.pairs)}
+    claims = part.keyed["claims"]
+
+    def look(row: Any) -> str | None:
+        both, places = runs.get(row.id, ""), split_places(row.provenance)
+        if len(places) != 2 or row_id(both[:KEY], both[KEY:]) != row.id:
+            return "the id is not that of the two runs of the pair"
+        claims.append(claim_line(both[:KEY], places[0], row.chosen_run_id, "imitate"))
+        claims.append(claim_line(both[KEY:], places[1], row.rejected_run_id, "avoid"))
+        return ""
+
+    return look
+
+
+def _document(part: PartWriter, reading: Reading) -> Claim:
+    """Hold documents of runs against what may be embedded of them; those of groups meet the rejected answers of theirs."""
+    permitted, documents = _lines_in(reading.permits), part.keyed["documents"]
+
+    def look(row: Any) -> str | None:
+        embedded = normalise(row.embedding_text)
+        if row.kind == "run":
+            claim = claim_line(row.id, row.provenance, row.source_run_ids[0] if row.source_run_ids else "", _embedded(embedded))
+            return "" if claim in permitted else _unpermitted(claim)
+        group = next((tag.removeprefix("group=") for tag in row.tags if tag.startswith("group=")), "")
+        documents.append(group_key(group) + _CLAIM + _ENCODE([embedded, f"{reading.path}: row {row.id}"]))
+        return ""
+
+    return look
+
+
+_CLAIMS: dict[Any, Callable[[PartWriter, Reading], Claim]] = {
+    SftRow: _trained, PromptCompletionRow: _trained, PreferenceRow: _paired, RagRow: _document,
+}  # fmt: skip
+"""How the rows of an export are held against the verdicts on their runs."""
+
+
+def join_bucket(context: Context, payload: tuple[str, list[Range], list[Range]]) -> Part:
+    """Hold the claims of a bucket against its permits."""
+    path, claims, permitted = payload
+    found = [_unpermitted(claim) for claim in sorted(_lines_in(claims) - _lines_in(permitted))]
     return PartWriter().save(path, {"books": Books(by_file=False).facts(), "found": found})
 
 
@@ -213,30 +272,39 @@ def embed_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
 
 def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[str]:
     """Return what the fast reading found wrong in the exports of a stage; empty where all is well."""
-    targets = [path for path in outputs.cuts if path in ROW_TYPES]
     found: list[str] = []
     read: list[Part] = []
-    for path in targets:
+    for path in [path for path in outputs.cuts if path in ROW_TYPES]:
         last = ""
-        for unit, part in zip(outputs.cuts[path], shop.parts(_readings(shop, outputs, path), reuse=False), strict=True):
+        for unit, part in zip(outputs.cuts[path], shop.parts(_readings(shop, outputs, path, parts), reuse=False), strict=True):
             found += [f"{path}:{unit.lines + number}: {text}" for number, text in part.facts["found"]]
             if part.facts["first"] and part.facts["first"] <= last:
                 found.append(f"{path}:{unit.lines + 1}: [order] id {part.facts['first']!r} does not come after {last!r}")
             last = part.facts["last"] or last
             read.append(part)
-    held = list(shop.parts(_meetings("join_bucket", [*parts, *read], "claims", "permits")))
-    paired = shop.parts(_meetings("pairs_bucket", held, "sides"))
+    held = shop.parts(_claims(read, parts))
     embedded = shop.parts(_meetings("embed_bucket", [*parts, *read], "documents", "answers"))
-    for part in chain(held, paired, embedded):
+    for part in chain(held, embedded):
         found += part.facts["found"]
     return found
 
 
-def _readings(shop: Workshop, outputs: Any, path: str) -> Iterator[Job]:
+def _readings(shop: Workshop, outputs: Any, path: str, parts: Sequence[Part]) -> Iterator[Job]:
     """Yield the reading of every range of a target."""
-    place = str(outputs.present(path))
-    for unit in outputs.cuts[path]:
-        yield Job("distill.units.guard:check_range", (path, place, unit, not shop.work.always), (path, unit.digest), path)
+    place, spans = str(outputs.present(path)), outputs.spans[path]
+    permitted = span_ranges(parts, spans, "permits") if ROW_TYPES[path] is not PreferenceRow else (Bucket([], "") for _ in spans)
+    pairs = span_ranges(parts, spans, "witnesses")
+    for unit, permit, pair in zip(outputs.cuts[path], permitted, pairs, strict=True):
+        reading = Reading(path, place, unit, not shop.work.always, permit.ranges, pair.ranges)
+        yield Job("distill.units.guard:check_range", tuple(reading), (path, unit.digest, permit.digest, pair.digest), path)
+
+
+def _claims(read: Sequence[Part], parts: Sequence[Part]) -> Iterator[Job]:
+    """Yield a job for every bucket of claims."""
+    claims = list(bucket_ranges(read, "claims"))
+    permitted = span_ranges(parts, [(one.first, one.last) for one in claims], "permits")
+    for claim, permit in zip(claims, permitted, strict=True):
+        yield Job("distill.units.guard:join_bucket", (claim.ranges, permit.ranges), (claim.digest, permit.digest), "claims")
 
 
 def _meetings(function: str, parts: Sequence[Part], *sections: str) -> Iterator[Job]:

@@ -1,7 +1,7 @@
 """The targets of one stage, in temporary files until they are published; what was appended to them, unit by unit, is their cut."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,9 @@ from distill.units.workshop import Context, Cut, Job, Piece, Workshop
 
 __all__ = ["Outputs", "merge_bucket"]
 
+_LOST = KEY + 1
+"""Length of a line that says that a row does not stand."""
+
 
 class Outputs:
     """The targets of one stage."""
@@ -33,6 +36,8 @@ class Outputs:
         self._index: Any = None
         self.cuts: defaultdict[str, list[Unit]] = defaultdict(list)
         """Units of each target, where it was appended to by units."""
+        self.spans: dict[str, list[tuple[int, int]]] = {}
+        """Slots of keys that each unit of a merged target holds."""
         self.files: dict[str, TargetFile] = {}
         """Targets that are written."""
         self.kept: dict[str, FileState] = {}
@@ -106,16 +111,20 @@ class Outputs:
             self.append(paths[present], sections)
         return done
 
-    def merge(self, path: str, parts: Sequence[Part], name: str, *, order: str | None = None) -> None:
+    def merge(self, path: str, parts: Sequence[Part], name: str, *, order: str | None = None, lost: str | None = None) -> None:
         """Add the lines of a keyed section of all parts in the order of their keys, which end where the row's brace opens.
 
-        `order` names a function that orders lines of one key.
+        `order` names a function that orders lines of one key; `lost` a section whose lines, a key and a dash, name rows that are left out.
         """
-        jobs = (
-            Job("distill.units.outputs:merge_bucket", (bucket.ranges, order), (path, bucket.digest), f"bucket {number} of {name}")
-            for number, bucket in enumerate(bucket_ranges(parts, name))
-        )
-        self.append(path, ((part, "rows") for part in self._shop.parts(jobs)))
+        spans = self.spans[path] = []
+
+        def jobs() -> Iterator[Job]:
+            for bucket in bucket_ranges(parts, name, *([lost] if lost else [])):
+                spans.append((bucket.first, bucket.last))
+                place = f"bucket {len(spans)} of {name}"
+                yield Job("distill.units.outputs:merge_bucket", (bucket.ranges, order), (path, bucket.digest), place)
+
+        self.append(path, ((part, "rows") for part in self._shop.parts(jobs())))
 
     def present(self, path: str) -> Path:
         """Return where the bytes of a target lie before it is published."""
@@ -174,6 +183,9 @@ def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None])
     """Put the lines of one bucket in the order of their keys, without the keys."""
     path, ranges, order = payload
     lines = read_lines_of(ranges)
+    lost = {line[:KEY] for line in lines if len(line) == _LOST}
+    if lost:
+        lines = [line for line in lines if line[:KEY] not in lost]
     if order is not None:
         module, name = order.split(":")
         rank: Callable[[bytes], Any] = getattr(import_module(module), name)

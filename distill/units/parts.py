@@ -22,7 +22,7 @@ from distill.plan import TEMPORARY
 
 __all__ = [
     "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of",
-    "read_range", "whole_range",
+    "read_range", "span_ranges", "whole_range",
 ]  # fmt: skip
 
 KEY = 32
@@ -91,6 +91,10 @@ class Bucket(NamedTuple):
     """Where they lie."""
     digest: str
     """What they are."""
+    first: int = 0
+    """First slot of it."""
+    last: int = 0
+    """Slot after its last."""
 
 
 class PartWriter:
@@ -187,17 +191,25 @@ def load_part(path: str, *, keep: Callable[[Section], bool] = lambda section: Fa
 
 def bucket_ranges(parts: Sequence[Part], *sections: str) -> Iterator[Bucket]:
     """Yield every bucket of keys that holds something; one of about 4 MB fits in memory."""
-    found = [(part, part.sections[name]) for part in parts for name in sections if name in part.sections]
-    total = sum(one.length for _, one in found)
+    total = sum(part.sections[name].length for part in parts for name in sections if name in part.sections)
     count = 1
     while count < _SLOTS and total > count * _BUCKET:
         count *= 2
     step = _SLOTS // count
-    tables = [_Table(part, one) for part, one in found]
-    for first in range(0, _SLOTS, step):
-        taken = [taken for table in tables if (taken := table.take(first, first + step)) is not None]
-        if taken:
-            yield Bucket([one for one, _ in taken], hash_bytes(b"".join(sums for _, sums in taken)))
+    spans = ((first, first + step) for first in range(0, _SLOTS, step))
+    yield from (bucket for bucket in span_ranges(parts, spans, *sections) if bucket.ranges)
+
+
+def span_ranges(parts: Sequence[Part], spans: Iterable[tuple[int, int]], *sections: str) -> Iterator[Bucket]:
+    """Yield the bucket of every span of slots, in their order; it may hold nothing."""
+    tables = [_Table(part, part.sections[name]) for part in parts for name in sections if name in part.sections]
+    before = 0
+    for first, last in spans:
+        for table in tables if before < first else ():
+            table.take(before, first)
+        taken = [taken for table in tables if (taken := table.take(first, last)) is not None]
+        before = last
+        yield Bucket([one for one, _ in taken], hash_bytes(b"".join(sums for _, sums in taken)), first, last)
 
 
 class _Table:

@@ -78,33 +78,31 @@ def _letter_of(category: Category, reason: str) -> bytes:
 def _judge(row: _Row, confidence: float) -> _Verdict:
     """Judge a row."""
     judged = judge_row(_SIGNALS(row.signals), errors=bytes(row.errors) != b"[]", attempts=row.attempts, judge_confidence=confidence)
-    line = _ENCODE(scored_run("", None, None, judged))
-    return _Verdict((judged.category, judged.reasons[0]), _letter_of(judged.category, judged.reasons[0]), line[line.index(b',"category":') :])
+    fate, line = (judged.category, judged.reasons[0]), _ENCODE(scored_run("", None, None, judged))
+    return _Verdict(fate, _letter_of(*fate), line[line.index(b',"category":') :])
 
 
 def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]]]) -> Part:
     """Score the rows of one range of evidence, or of several small partitions."""
     path, batch = payload
     books, part, records = Books(by_file=True), PartWriter(), []
-    verdicts: dict[Any, _Verdict] = context.memo.setdefault("verdicts", {})
     gists = Gists(Path(context.project))
     for i, (number, (unit,)) in enumerate(batch):
         partition = context.plan.partitions[number]
         data = read_unit(f"{context.project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}")
-        fates = _score_rows(context, data, i, texts=gists.of(partition, unit).texts.hex().encode(), part=part, verdicts=verdicts)
+        fates = _score_rows(context, data, i, texts=gists.of(partition, unit).texts.hex().encode(), part=part)
         for (category, reason), times in fates.items():
             books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)
         records.append(fates.total())
-        if len(verdicts) > _REMEMBERED:
-            verdicts.clear()
     return part.save(path, {"books": books.facts(), "records": records})
 
 
-def _score_rows(
-    context: Context, data: bytes, piece: int, *, texts: bytes, part: PartWriter, verdicts: dict[Any, _Verdict]
-) -> Counter[tuple[Category, str]]:
+def _score_rows(context: Context, data: bytes, piece: int, *, texts: bytes, part: PartWriter) -> Counter[tuple[Category, str]]:
     """Score the rows of one piece of a batch; return how many met which fate."""
     key_of = run_keys(context.config.sources)
+    verdicts: dict[Any, _Verdict] = context.memo.setdefault("verdicts", {})
+    if len(verdicts) > _REMEMBERED:
+        verdicts.clear()
     confidence, place, offset = context.config.judge_confidence, 0, 0
     scored, runs, conflicts = part.ordered[f"scored:{piece}"].append, part.keyed["runs"].append, part.keyed["texts"].append
     met: list[tuple[Category, str]] = []
@@ -256,5 +254,3 @@ def resolution_order(line: bytes) -> tuple[str, str]:
     """Return the order of resolution rows of one evidence id."""
     row = msgspec.json.decode(line, type=ResolutionRow)
     return (row.provenance, row.kind)
-
-
