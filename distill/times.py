@@ -17,6 +17,7 @@ class BadTime(ValueError):  # noqa: N818 -- carries an outcome, not an error
     """A text that names no time."""
 
 
+@lru_cache(maxsize=4096)
 def parse_time(text: str, zone: str | None) -> str:
     """Return a time in UTC with `Z` and at most six decimals, further ones cut.
 

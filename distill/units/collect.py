@@ -25,7 +25,7 @@ from distill.stages import QUARANTINE
 from distill.stages.collect import Collector, FindSides, judge_facts
 from distill.stages.constant import LOOKED
 from distill.units.cutting import UNIT_BYTES, Unit
-from distill.units.gists import Gist, Gists, key_of_text
+from distill.units.gists import Gist, Gists, KeyOfText
 from distill.units.outputs import Outputs
 from distill.units.parts import Part, PartWriter
 from distill.units.sides import OpenSides, Prepared, prepare_sides
@@ -149,7 +149,7 @@ class _Writer:
     def __init__(self, logs: dict[str, RawLog], path: str) -> None:
         self.books, self.part, self._path = Books(by_file=True), PartWriter(), path
         self.evidence = {name: _Growing(self.part, path, f"evidence:{i}") for i, name in enumerate(logs)}
-        self.quarantine = _Growing(self.part, path, "quarantine")
+        self.quarantine, self._text_of = _Growing(self.part, path, "quarantine"), KeyOfText()
         self._encoders = {name: encode_line if log.source.format in TYPED else encode_row for name, log in logs.items()}
 
     def take(self, outcome: Outcome) -> None:
@@ -158,7 +158,7 @@ class _Writer:
         for row in outcome.rows:
             if isinstance(row.value, EvidenceRecord):
                 name = str(outcome.file)
-                self.evidence[name].add(self._encoders[name](row.value), row.value.id, key_of_text(row.value))
+                self.evidence[name].add(self._encoders[name](row.value), row.value.id, self._text_of(row.value))
             else:
                 self.quarantine.append(encode_row(row.value))
 

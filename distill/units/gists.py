@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from distill.conversation import build_turns, text_key
+from distill.conversation import KeyOfPlain, build_turns, text_key, user_text
 from distill.hashing import hash_bytes
 from distill.plan import EVIDENCE, TEMPORARY
 from distill.schemas.evidence import EvidenceRecord
@@ -19,7 +19,7 @@ from distill.units.cutting import Unit
 from distill.units.lean import decode_lean
 from distill.units.workshop import PARTS, read_unit
 
-__all__ = ["NO_TEXT", "SIZE", "Gist", "Gists", "key_of_text"]
+__all__ = ["NO_TEXT", "SIZE", "Gist", "Gists", "KeyOfText"]
 
 SIZE = 16
 """Bytes of an id, and of the key of a text."""
@@ -28,9 +28,18 @@ NO_TEXT = bytes(SIZE)
 _FOLDER = f"{PARTS}/gists"
 
 
-def key_of_text(record: EvidenceRecord) -> bytes:
-    """Return what rows of equal text share."""
-    return (text_key(build_turns(record)) or NO_TEXT)[:SIZE]
+class KeyOfText:
+    """Gives what rows of equal text share; the last question is remembered."""
+
+    def __init__(self) -> None:
+        """Remember no question yet."""
+        self._plain = KeyOfPlain()
+
+    def __call__(self, record: EvidenceRecord) -> bytes:
+        """Return the key of a record's text, 16 bytes, zeros without answer."""
+        if record.messages is None:
+            return self._plain(user_text(record), record.response or "")
+        return (text_key(build_turns(record)) or NO_TEXT)[:SIZE]
 
 
 class Gist(NamedTuple):
@@ -68,7 +77,7 @@ class Gists:
             return Gist(data[64:half], data[half:])
         lines = read_unit(f"{self._project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}").split(b"\n")[:-1]
         records = [decode_lean(line) for line in lines]
-        gist = Gist(b"".join([bytes.fromhex(one.id) for one in records]), b"".join([key_of_text(one) for one in records]))
+        gist = Gist(b"".join([bytes.fromhex(one.id) for one in records]), b"".join(map(KeyOfText(), records)))
         self.save(unit.digest, gist)
         return gist
 

@@ -23,12 +23,22 @@ from distill.schemas.export_rows import PreferenceRow, PromptCompletionRow, RagR
 from distill.schemas.scored_run import ResolutionRow
 from distill.units.cutting import Unit
 from distill.units.parts import (
-    KEY, Bucket, Part, PartWriter, Range, bucket_ranges, load_part, read_lines_of, read_range, span_ranges,
+    KEY,
+    Bucket,
+    Part,
+    PartWriter,
+    Range,
+    bucket_ranges,
+    load_part,
+    read_lines_of,
+    read_range,
+    span_ranges,
 )  # fmt: skip
 from distill.units.workshop import Context, Job, Workshop
 
 __all__ = [
-    "Verdict", "build_verdict", "check_exports", "check_range", "claim_line", "document_permits", "embed_bucket", "join_bucket", "permits", "use_of",
+    "Verdict", "build_verdict", "check_exports", "check_range", "claim_line", "document_permits", "embed_bucket", "join_bucket",
+    "permits", "use_of",
 ]  # fmt: skip
 
 _ALONE = ("empty_answer", "broken_turns", "self_pair", "unsafe_source")

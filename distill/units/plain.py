@@ -28,6 +28,7 @@ EVIDENCE_ID = slice(len(_EVIDENCE), len(_EVIDENCE) + KEY)
 SCORED_ID = slice(len(_SCORED), len(_SCORED) + KEY)
 """Where it stands in a scored row."""
 _VERDICT = b',"category":'
+_PROVENANCE = b',"provenance":{"source_file":'  # the last field; no text can hold it, since its quotes would be escaped
 _FATES = 1 << 12
 _NULL = b"null"
 _RAW_NULL = msgspec.Raw(_NULL)
@@ -153,7 +154,7 @@ def id_of(line: bytes, verdict: bytes) -> bytes | None:
 
 def place_of_plain(line: bytes) -> bytes:
     """Return the provenance of a line of evidence as a JSON string."""
-    return _ENCODE(str(_PLACE(line).provenance))
+    return _ENCODE(str(_PLACE(b"{" + line[line.rindex(_PROVENANCE) + 1 :]).provenance))
 
 
 def decode_plain(line: bytes) -> tuple[PlainRun, bytes, bytes] | None:
