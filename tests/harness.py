@@ -228,6 +228,7 @@ def call_planted(self, logs):
 
 if os.path.exists('planted'):
     stage.Collector.collect = call_planted
+    stage.Collector.plain = lambda self, log: None  # every row goes through the plant
 """
 
 

@@ -23,7 +23,7 @@ _TASKS = """import json
 from distill.build.tasks import task_pipeline
 print(json.dumps([{key: task[key] for key in ("basename", "file_dep", "targets")} for task in task_pipeline() if "file_dep" in task]))
 """
-SLOW = "def planted(*records):\n    open('started', 'w').close()\n    time.sleep(float(open('planted').read() or 0))\n    yield from honest(*records)\n"
+SLOW = "def planted(*records):\n    open('started', 'w').close()\n    while not os.path.exists('go'):\n        time.sleep(0.02)\n    yield from honest(*records)\n"
 RAISING = "def planted(*given):\n    raise RuntimeError('the roof is open')\n"
 
 
@@ -228,7 +228,6 @@ def test_a_no_op_changes_nothing(project: Project, passing: bool) -> None:
 def test_a_second_build_says_so_and_touches_nothing(project: Project) -> None:
     """SPEC 7, law 12: while one doit runs, another and a `clean` exit 2, say who builds, and the first ends undisturbed."""
     project.plant("collect", SLOW)
-    project.write("planted", "4")
     first = project.start("--always")
     while not (project.folder / "started").exists():
         assert first.poll() is None
@@ -240,6 +239,7 @@ def test_a_second_build_says_so_and_touches_nothing(project: Project) -> None:
     assert [second.code for second in seconds] == [2, 2, 2, 2]
     assert all(f"process {first.pid} builds this project" in second.text for second in seconds)
     assert set(project.data_files()) >= before
+    project.write("go", "")
     assert first.wait(timeout=60) == 0
     assert len(project.runs) == 2
 
