@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from distill.baseline import Corpus, read_corpus
 from distill.build.decision import Project
 from distill.build.execution import git_of_run
 from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts, runs_on_disk
@@ -27,7 +28,6 @@ from distill.report.markdown import render_summary
 from distill.report.text import render_text
 from distill.schemas.drift_report import DriftReport
 from distill.schemas.stage_receipt import StageReceipt, check_books
-from distill.shares import Corpus, read_corpus
 from distill.stages import INDEX, Stage, stage_named
 from distill.summary import build_summary
 

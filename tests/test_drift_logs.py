@@ -1,0 +1,81 @@
+"""Drift over real runs whose logs are kept as people keep them: written anew, put aside, reviewed late (SPEC 6, "Shares")."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import CONFIG, Project, review
+from tests.test_drift_runs import LOG, SETTINGS, asked, drift_of, rows
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project of 600 runs, 15 % rejected."""
+    found = Project(tmp_path / "project", config=SETTINGS + CONFIG)
+    found.log(LOG, rows(600, 90))
+    found.log("scrum_reviews.jsonl", [review("run-599", "accept", task_id="task-599")])
+    assert found.doit().code == 0
+    return found
+
+
+def moved(drift: dict[str, Any]) -> set[str]:
+    """Return what moved and where, without the figures."""
+    return {flag.split(" from ")[0] for flag in drift["flags"] if " moved from " in flag}
+
+
+@pytest.mark.parametrize(("failed", "code"), [(300, 1), (90, 0)], ids=["bad", "as before"])
+def test_a_log_written_anew_is_compared_with_what_it_was(project: Project, failed: int, code: int) -> None:
+    """Other runs at the same path are compared with the last good runs' of that path."""
+    project.log(LOG, rows(600, failed, first=2000))
+
+    result = project.doit()
+
+    drift = drift_of(project)
+    assert result.code == code
+    assert bool(moved(drift)) is bool(code)
+    assert all("of the last 1 good runs" in flag for flag in drift["flags"] if " moved " in flag)
+
+
+def test_a_log_put_aside_is_not_new(project: Project) -> None:
+    """A bad day in a fresh log is not hidden by the old one, which has another name by now."""
+    project.log("outcomes-1.jsonl", rows(600, 90))
+    project.log(LOG, rows(110, 66, first=2000))
+
+    result = project.doit()
+
+    drift = drift_of(project)
+    assert (result.code, drift["severity"]) == (1, "alert")
+    assert {test["n"] for test in asked(drift, "did the shares")} == {110}
+
+
+def test_late_reviews_are_told(project: Project) -> None:
+    """Where people reject what its tests accepted the runs are the same and their verdicts are not, which warns."""
+    project.log("scrum_reviews.jsonl", [review(f"run-{number}", "reject", task_id=f"task-{number}") for number in range(400, 500)])
+
+    result = project.doit()
+
+    drift = drift_of(project)
+    assert (result.code, drift["severity"]) == (0, "warn")
+    (told,) = [flag for flag in drift["flags"] if "category" in flag]
+    assert told == (
+        "source outcomes: category accepted moved from 85.0 % to 68.3 % (-16.7 points) in 600 unchanged records, "
+        "whose verdicts are others than in the prior run; that is not chance"
+    )
+
+
+def test_a_log_that_is_gone_is_a_baseline_of_its_source(tmp_path: Path) -> None:
+    """Where each run finds the day's logs alone a source is compared with the days that are gone, whatever prefix they had."""
+    project = Project(tmp_path / "project", config=SETTINGS + CONFIG)
+    for day, failed in (("1", 30), ("2", 120)):
+        for path in (project.folder / "logs").rglob("*.jsonl"):
+            path.unlink()
+        project.log(f"{day}/outcomes.jsonl", rows(200, failed, first=1000 * int(day)))
+        project.log(f"{day}/scrum_reviews.jsonl", [
+            review(f"other-{day}-{number}", "accept", task_id=f"other-{number}", response=f"done {number}") for number in range(200)
+        ])  # fmt: skip
+        result = project.doit()
+
+    found = {(test["where"], test["verdict"]) for test in asked(drift_of(project), "categories move against the last 1")}
+    assert result.code == 1
+    assert found == {("all sources", "alert"), ("source outcomes", "alert"), ("source scrum_reviews", "ok")}
