@@ -43,6 +43,8 @@ class Corpus(NamedTuple):
     """The run."""
     files: dict[str, FileCounts]
     """Partition to its counts."""
+    gained: Mapping[str, Mapping[str, Counts]] = {}
+    """Partition to what its log gained since the prior run, where the log only grew and its rows were read to tell."""
 
 
 def read_corpus(run_id: str, receipts: Mapping[str, StageReceipt], sources: Mapping[str, str]) -> Corpus:
@@ -144,20 +146,30 @@ def split_corpus(now: Corpus, prior: Corpus) -> Sides:
             broken = file.answers[UNREADABLE] - before.answers[UNREADABLE]  # lines that left no evidence
             new.append((file.source, {UNREADABLE: broken}))
             rest.append((file.source, {**file.answers, UNREADABLE: file.answers[UNREADABLE] - broken}))
-            if _judged(file) != _judged(before):
-                otherwise.append((file.source, _judged(file), _judged(before)))
+            otherwise.append((file.source, _judged(file.answers), _judged(before.answers)))
+        elif partition in now.gained:
+            new.append((file.source, now.gained[partition]))
+            old = _without(file, now.gained[partition])
+            rest.append((file.source, old))
+            otherwise.append((file.source, _judged(old), _judged(before.answers)))
         else:
             grown = _difference(file, before)
             new.append((file.source, file.answers if grown is None else grown))
             if grown is not None:
                 rest.append((file.source, before.answers))
+    otherwise = [found for found in otherwise if found[1] != found[2]]
     again, was = [(source, judged) for source, judged, _ in otherwise], [(source, judged) for source, _, judged in otherwise]
     return Sides(_sample(new), _sample(rest), _sample(again), _sample(was))
 
 
-def _judged(file: FileCounts) -> dict[str, Counts]:
+def _without(file: FileCounts, gained: Mapping[str, Counts]) -> dict[str, Counts]:
+    """Return what a file held before it gained, by the present verdicts."""
+    return {question: file.answers[question] - gained[question] for question in QUESTIONS}
+
+
+def _judged(answers: Mapping[str, Counts]) -> dict[str, Counts]:
     """Return what was said of the records that could be read."""
-    return {question: +file.answers[question] for question in QUESTIONS if question != UNREADABLE}
+    return {question: +answers[question] for question in QUESTIONS if question != UNREADABLE}
 
 
 def _difference(file: FileCounts, before: FileCounts) -> dict[str, Counts] | None:
@@ -172,15 +184,16 @@ def _difference(file: FileCounts, before: FileCounts) -> dict[str, Counts] | Non
     return gained
 
 
-def pool_corpora(now: Corpus, good: Sequence[Corpus]) -> Sample:
-    """Return the last good runs with each file once, in its newest version, by the present verdicts where it is the same (law 3).
+def pool_corpora(now: Corpus, prior: Corpus, good: Sequence[Corpus]) -> Sample:
+    """Return the last good runs with each file once, in its newest version, by the present verdicts where they are known (law 3).
 
     Of a file that changed since, what it was stays in the pool.
     """
     newest: dict[str, FileCounts] = {}
     for corpus in reversed(good):
         newest.update(corpus.files)
-    present = {file.hash: file for file in now.files.values()}
+    present = {file.hash: file.answers for file in now.files.values()}
+    present |= {prior.files[name].hash: _without(now.files[name], gain) for name, gain in now.gained.items()}
     kept = {file.hash: file for file in newest.values()}  # a file that has another name by now is one file
-    parts = [(file.source, {**file.answers, **_judged(present.get(file.hash, file))}) for file in kept.values()]
+    parts = [(file.source, {**file.answers, **_judged(present.get(file.hash, file.answers))}) for file in kept.values()]
     return _sample(parts)

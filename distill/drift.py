@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from distill.baseline import Corpus, read_corpus
+from distill.baseline import Corpus, Counts, read_corpus
 from distill.config import Drift
 from distill.schemas.drift_report import DriftReport, DriftTest, Severity, StageDrift
 from distill.schemas.run_summary import RunSummary, StageSummary
@@ -30,6 +30,8 @@ class ThisRun(NamedTuple):
     """Its receipts, in the order of the pipeline."""
     sources: Mapping[str, str] = {}
     """Partition to the source it belongs to."""
+    gained: Mapping[str, Mapping[str, Counts]] = {}
+    """Partition to what its log gained since the prior run, where that had to be read."""
 
 
 class PriorRun(NamedTuple):
@@ -197,6 +199,8 @@ def _check_partitions(run: ThisRun, prior: PriorRun, found: _Findings) -> None:
 def _check_shares(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings) -> None:
     now = read_corpus(run.summary.run_id, {receipt.stage: receipt for receipt in run.receipts}, run.sources)
     before = read_corpus(prior.run_id, prior.receipts, run.sources)
+    if before.files:
+        now = now._replace(gained=run.gained)
     if not before.files:  # what came with a run that did not get as far as score is still new
         before = next((corpus for corpus in prior.good if corpus.files), before)
     if not now.files or not before.files:

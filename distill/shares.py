@@ -47,7 +47,7 @@ def _questions(now: Corpus, prior: Corpus, good: Sequence[Corpus]) -> Iterator[_
     The whole is that of the sources that have something new, since a source that is silent today would stand on one side
     only; where none of them has a baseline it is everything.
     """
-    sides, pool = split_corpus(now, prior), pool_corpora(now, good)
+    sides, pool = split_corpus(now, prior), pool_corpora(now, prior, good)
     fresh = sides.new.sources
     known = {*sides.rest.sources, *pool.sources}
     whole = fresh if known.intersection(fresh) else sorted(known.union(fresh))

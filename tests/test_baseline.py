@@ -205,3 +205,16 @@ def test_a_partition_is_known_by_its_raw_log(logs: list[str], known: str | None,
 def test_a_run_that_was_not_scored_has_no_shares(fields: dict[str, Any]) -> None:
     """Without a finished receipt of collect and of score there is nothing to compare, and no half of it is taken for a whole."""
     assert read_corpus("r1", receipts(**fields), {}).files == {}
+
+
+def test_what_was_read_from_the_rows_is_taken_before_a_difference() -> None:
+    """Law 2: where the rows say what a log gained the rest is what it held, by the present verdicts, here and in the pool."""
+    reviewed = PLAIN | {"needs_human_review": 0, "accepted": 725}
+    before, log = corpus("r1", log=counts(PLAIN)), counts(plus(reviewed, BAD), version="2")
+
+    found = ask(corpus("r2", log=log)._replace(gained={"log": counts(BAD).answers}), before)
+
+    assert said(found)["source one", CATEGORY + "the rest"] == (1000, "alert")
+    assert str(about_categories(found).sentence).startswith("source one: category accepted moved from 72.5 % to 25.0 % (-47.5 points)")
+    assert said(found)["source one", CATEGORY + "the verdicts before"] == (1000, "warn")
+    assert not any("good runs" in question for _, question in said(found))  # the pool is the rest

@@ -12,7 +12,7 @@ from tests.test_drift_runs import LOG, SETTINGS, asked, drift_of, rows
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project of 600 runs, 15 % rejected."""
-    found = Project(tmp_path / "project", config=SETTINGS + CONFIG)
+    found = Project(tmp_path / "project", config=f"max_skipped = 1\n{SETTINGS}{CONFIG}")
     found.log(LOG, rows(600, 90))
     found.log("scrum_reviews.jsonl", [review("run-599", "accept", task_id="task-599")])
     assert found.doit().code == 0
@@ -62,6 +62,27 @@ def test_late_reviews_are_told(project: Project) -> None:
         "source outcomes: category accepted moved from 85.0 % to 68.3 % (-16.7 points) in 600 unchanged records, "
         "whose verdicts are others than in the prior run; that is not chance"
     )
+
+
+def test_late_reviews_do_not_hide_a_bad_day(project: Project) -> None:
+    """Where a log gains a bad day while old rows of it are decided the day is told by itself, and the decisions apart."""
+    old = [*rows(600, 90), *rows(100, 0, first=1000, tests=None)]
+    project.log(LOG, old)
+    assert project.doit(env={"DISTILL_DRIFT_FAIL_ON": "never"}).code == 0
+    project.log(LOG, [*old, *rows(110, 66, first=2000), "{"])
+    project.log("scrum_reviews.jsonl", [review(f"run-{number}", "accept", task_id=f"task-{number}") for number in range(1000, 1100)])
+
+    result = project.doit()
+
+    drift = drift_of(project)
+    found = {test["where"] + test["question"]: (test["n"], test["direction"]) for test in asked(drift, "shares of categories")}
+    assert (result.code, drift["severity"]) == (1, "alert")
+    place = "source outcomesdid the shares of categories move against "
+    assert {flag.split(" (")[0] for flag in drift["flags"] if "source outcomes: category" in flag} == {
+        "source outcomes: category rejected moved from 12.9 % to 60.0 %", "source outcomes: category needs_human_review moved from 14.3 % to 0.0 %",
+    }  # fmt: skip
+    assert found[f"{place}the rest"] == (110, "rejected 60.0 % against 12.9 % (+47.1 points)")
+    assert found[f"{place}the verdicts before"] == (700, "needs_human_review 0.0 % against 14.3 % (-14.3 points)")
 
 
 def test_a_log_that_is_gone_is_a_baseline_of_its_source(tmp_path: Path) -> None:
