@@ -212,10 +212,13 @@ def _check_shares(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Find
             )
         )  # fmt: skip
         return
+    told: set[tuple[str, Severity]] = set()
     for moved in ask_shares(now, before, prior.good, thresholds):
         found.tests.append(moved.test)
-        if moved.sentence is not None:
+        verdict = (moved.subject, moved.test.verdict)
+        if moved.sentence is not None and verdict not in told:  # the pool often says what the rest has said
             found.add(moved.sentence, moved.test.verdict)
+            told.add(verdict)
 
 
 def _check_datasets(summary: RunSummary, prior: RunSummary, found: _Findings) -> None:

@@ -26,6 +26,8 @@ class Moved(NamedTuple):
     """For the report, alarm or not."""
     sentence: str | None
     """One sentence for a person where it is an alarm."""
+    subject: str = ""
+    """Where and which share, as the sentence begins."""
 
 
 class _Question(NamedTuple):
@@ -103,13 +105,13 @@ def _answer(question: _Question, family: int, thresholds: Drift) -> Moved:
         found = found._replace(severity="warn")
     name, moved = found.name, _points(question, found.name)
     direction = f"{name} {_share(new, name):.1f} % against {_share(old, name):.1f} % ({moved:+.1f} points)"
-    sentence = None
+    sentence, subject = None, f"{question.where}: {_NOUNS[question.name]} {name}"
     if found.severity != "ok":
         sentence = (
-            f"{question.where}: {_NOUNS[question.name]} {name} moved from {_share(old, name):.1f} % to {_share(new, name):.1f} % "
+            f"{subject} moved from {_share(old, name):.1f} % to {_share(new, name):.1f} % "
             f"({moved:+.1f} points) in {new.total():,} {_subject(question)}{_against(question, found.chance)}"
         )
-    return Moved(_test(question, result.statistic, result.p, direction, found.severity), sentence)
+    return Moved(_test(question, result.statistic, result.p, direction, found.severity), sentence, subject)
 
 
 def _subject(question: _Question) -> str:

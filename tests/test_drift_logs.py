@@ -85,6 +85,40 @@ def test_late_reviews_do_not_hide_a_bad_day(project: Project) -> None:
     assert found[f"{place}the verdicts before"] == (700, "needs_human_review 0.0 % against 14.3 % (-14.3 points)")
 
 
+def test_many_flags_do_not_bury_the_page(tmp_path: Path) -> None:
+    """Of forty partitions that vanished beside a bad day the page names the worst and says how many more there are."""
+    project = Project(tmp_path / "project", config=SETTINGS + CONFIG)
+    for day in range(50):
+        project.log(f"{day}/outcomes.jsonl", rows(4, 1, first=1000 * day))
+    assert project.doit().code == 0
+    for day in range(40):
+        (project.folder / f"logs/{day}/outcomes.jsonl").unlink()
+    project.log("new/outcomes.jsonl", rows(120, 110, first=90_000))
+
+    result = project.doit()
+
+    flags = project.document("drift.json")["flags"]
+    page = (project.folder / "reports/distillation" / project.runs[-1] / "summary.md").read_text()
+    assert result.code == 1
+    assert sum("partition vanished" in flag for flag in flags) == 40
+    told = page.split("## Drift")[1]
+    assert told.index("source outcomes: category") < told.index("partition vanished")
+    assert f"- and {len(flags) - 20} more, none worse than these; drift.json has all" in told
+    assert "- and 20 more, collect.json has all" in page
+
+
+def test_a_category_that_vanished_is_an_alert(project: Project) -> None:
+    """Where nothing new is rejected though 15 % were it is an alert, in words that name it."""
+    project.log(LOG, [*rows(600, 90), *rows(110, 0, first=2000)])
+
+    result = project.doit()
+
+    drift = drift_of(project)
+    (told,) = [flag for flag in drift["flags"] if "category" in flag]
+    assert (result.code, drift["severity"]) == (1, "alert")
+    assert told.startswith("source outcomes: category rejected moved from 15.0 % to 0.0 % (-15.0 points) in 110 new")
+
+
 def test_a_log_that_is_gone_is_a_baseline_of_its_source(tmp_path: Path) -> None:
     """Where each run finds the day's logs alone a source is compared with the days that are gone, whatever prefix they had."""
     project = Project(tmp_path / "project", config=SETTINGS + CONFIG)

@@ -24,7 +24,7 @@ def read_gains(project: Project, receipts: Receipts, prior: Receipts) -> dict[st
     """Return partition to question to the counts of the rows it gained; a partition of which the receipts tell is not named.
 
     Raises:
-        OSError: a log or its scored runs cannot be read.
+        OSError: scored runs or the resolution cannot be read.
     """
     if not _may_differ(receipts, prior):
         return {}
@@ -74,7 +74,10 @@ def _grown(project: Project, collect: StageReceipt, prior: StageReceipt) -> Iter
 
 
 def _only_grew(project: Project, log: RawLog, old: FileState, new: FileState) -> bool:
-    return new.bytes > old.bytes and hash_file(project.folder / log.file.path, length=old.bytes).blake3 == old.blake3
+    try:
+        return new.bytes > old.bytes and hash_file(project.folder / log.file.path, length=old.bytes).blake3 == old.blake3
+    except OSError:  # gone since collect read it; the counts must do
+        return False
 
 
 def _scored(project: Project, partition: str, first: int) -> Iterator[tuple[str, str, str]]:
