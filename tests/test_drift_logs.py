@@ -1,5 +1,6 @@
 """Drift over real runs whose logs are kept as people keep them: written anew, put aside, reviewed late (SPEC 6, "Shares")."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,23 @@ def test_late_reviews_do_not_hide_a_bad_day(project: Project) -> None:
     }  # fmt: skip
     assert found[f"{place}the rest"] == (110, "rejected 60.0 % against 12.9 % (+47.1 points)")
     assert found[f"{place}the verdicts before"] == (700, "needs_human_review 0.0 % against 14.3 % (-14.3 points)")
+
+
+@pytest.mark.parametrize("content", [None, '{"schema_version": 2}'], ids=["missing", "of another version"])
+def test_an_alert_does_not_go_with_its_report(project: Project, content: str | None) -> None:
+    """Where neither the store nor a readable report says what drift found the run fails as with an alert, and says so."""
+    project.log(LOG, rows(600, 300, first=2000))
+    assert project.doit().code == 1
+    report = project.folder / "reports/distillation" / project.runs[-1] / "drift.json"
+    report.unlink() if content is None else report.write_text(content)
+    shutil.rmtree(project.folder / ".distill")
+
+    result, listed = project.doit(), project.distill("runs")
+
+    assert result.code == 1
+    assert "drift severity is unknown" in result.text
+    assert "drift unknown" in listed.out
+    assert [project.doit("--always").code, project.document("drift.json")["severity"]] == [0, "warn"]
 
 
 def test_many_flags_do_not_bury_the_page(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
     if lost and ledger.problem is None:
         ledger = msgspec.structs.replace(ledger, problem=f"it has no line of run {', '.join(lost)}")
     if ledger.problem is not None:
-        drift = msgspec.structs.replace(drift, severity="alert", flags=[*drift.flags, f"the ledger is broken: {ledger.problem}"])
+        drift = msgspec.structs.replace(drift, severity="alert", flags=[f"the ledger is broken: {ledger.problem}", *drift.flags])
     data = encode_document(summary)
     lines = [tamper_line(summary, path, detail) for _, path, detail in events]
     ledger = append_lines(ledger, [*lines, run_line(summary, hash_bytes(data))])
