@@ -139,7 +139,9 @@ def split_corpus(now: Corpus, prior: Corpus) -> Sides:
     otherwise: list[tuple[str, Mapping[str, Counts], Mapping[str, Counts]]] = []
     elsewhere = {file.hash: file for file in prior.files.values()}
     for partition, file in now.files.items():
-        before = elsewhere.get(file.hash, prior.files.get(partition))
+        before = prior.files.get(partition)
+        if before is None or before.hash != file.hash:
+            before = elsewhere.get(file.hash, before)
         if before is None:
             new.append((file.source, file.answers))
         elif before.hash == file.hash:

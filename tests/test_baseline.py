@@ -76,6 +76,13 @@ def test_a_log_of_another_name_is_not_new() -> None:
     assert len(found) == 3  # the pool holds each file once, so it is the rest
 
 
+def test_two_files_of_the_same_bytes_keep_their_own_verdicts() -> None:
+    """Law 2: a log that stayed is compared with itself, not with a copy of it that was judged otherwise."""
+    twins = {"a": counts(PLAIN, version="x"), "b": counts(BAD, version="x")}
+
+    assert ask(Corpus("r2", twins), Corpus("r1", twins)) == []
+
+
 def test_the_pool_speaks_by_the_present_verdicts() -> None:
     """Law 3: after other rules what is new is compared with the old records as they are judged now."""
     now = corpus("r2", a=counts(BAD), b=counts(BAD))

@@ -20,6 +20,32 @@ def project(tmp_path: Path) -> Project:
     return found
 
 
+JOINED = (
+    SETTINGS
+    + """
+[[sources]]
+name = "bench"
+root = "logs"
+glob = "runs.jsonl"
+reader = "jsonl"
+created_at = "absent"
+run_id = "position"
+[sources.fields]
+task_id = { path = "id" }
+instruction = { path = "q" }
+response = { path = "a" }
+[[sources.verdicts]]
+kind = "test"
+path = "verdicts.jsonl"
+key = "id"
+value = "ok"
+by = { path = "id" }
+pass = [true]
+fail = [false]
+"""
+)
+
+
 def moved(drift: dict[str, Any]) -> set[str]:
     """Return what moved and where, without the figures."""
     return {flag.split(" from ")[0] for flag in drift["flags"] if " moved from " in flag}
@@ -135,6 +161,19 @@ def test_a_category_that_vanished_is_an_alert(project: Project) -> None:
     (told,) = [flag for flag in drift["flags"] if "category" in flag]
     assert (result.code, drift["severity"]) == (1, "alert")
     assert told.startswith("source outcomes: category rejected moved from 15.0 % to 0.0 % (-15.0 points) in 110 new")
+
+
+def test_late_verdicts_of_a_second_file_do_not_hide_a_bad_day(tmp_path: Path) -> None:
+    """Where verdicts on old rows are joined later the new rows are told from them too, though the evidence of the old ones changed."""
+    project = Project(tmp_path / "project", config=JOINED)
+    for count, judged, failed in ((700, 600, range(90)), (810, 810, [*range(90), *range(700, 766)])):
+        project.log("runs.jsonl", [{"id": f"t{number}", "q": f"Solve {number}.", "a": f"answer {number}"} for number in range(count)])
+        project.log("verdicts.jsonl", [{"id": f"t{number}", "ok": number not in failed} for number in range(judged)])
+        result = project.doit()
+
+    found = {test["question"].split(" move ")[1]: test["n"] for test in asked(drift_of(project), "shares of categories")}
+    assert result.code == 1
+    assert found == {"against the rest": 110, "against the verdicts before": 700}
 
 
 def test_a_log_that_is_gone_is_a_baseline_of_its_source(tmp_path: Path) -> None:

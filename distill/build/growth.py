@@ -13,7 +13,7 @@ from distill.build.decision import Project
 from distill.canonical import load_plain
 from distill.hashing import hash_file
 from distill.plan import RESOLUTION, SCORED, RawLog
-from distill.schemas.stage_receipt import FileState, StageReceipt
+from distill.schemas.stage_receipt import FileSet, FileState, StageReceipt
 
 __all__ = ["read_gains"]
 
@@ -26,7 +26,7 @@ def read_gains(project: Project, receipts: Receipts, prior: Receipts) -> dict[st
     Raises:
         OSError: scored runs or the resolution cannot be read.
     """
-    if not _may_differ(receipts, prior):
+    if not _may_differ(receipts, prior, sides={side.recorded for side in project.plan.sides}):
         return {}
     collect, before = receipts["collect"].stats.by_file, prior["collect"].stats.by_file
     gained: dict[str, dict[str, Counts]] = {}
@@ -45,8 +45,8 @@ def read_gains(project: Project, receipts: Receipts, prior: Receipts) -> dict[st
     return gained
 
 
-def _may_differ(receipts: Receipts, prior: Receipts) -> bool:
-    """Tell whether the same records were read in both runs and old ones may be judged otherwise now."""
+def _may_differ(receipts: Receipts, prior: Receipts, *, sides: set[str]) -> bool:
+    """Tell whether the same records were read in both runs and old ones may be judged otherwise now; verdicts may come in `sides`."""
     both = [found.get(stage) for found in (receipts, prior) for stage in ("collect", "score")]
     if any(receipt is None or receipt.outputs.hash is None for receipt in both):
         return False
@@ -55,11 +55,12 @@ def _may_differ(receipts: Receipts, prior: Receipts) -> bool:
         return False
     judged, judged_before = receipts["score"], prior["score"]
     rules = any(getattr(judged, name) != getattr(judged_before, name) for name in ("code_hash", "config_hash"))
-    return rules or _resolution_of(judged) != _resolution_of(judged_before)
+    joined = _hashes(read.inputs, sides) != _hashes(read_before.inputs, sides)
+    return rules or joined or _hashes(judged.outputs, {RESOLUTION}) != _hashes(judged_before.outputs, {RESOLUTION})
 
 
-def _resolution_of(score: StageReceipt) -> str | None:
-    return next((file.blake3 for file in score.outputs.files if file.path == RESOLUTION), None)
+def _hashes(files: FileSet, paths: set[str]) -> dict[str, str]:
+    return {file.path: file.blake3 for file in files.files if file.path in paths}
 
 
 def _grown(project: Project, collect: StageReceipt, prior: StageReceipt) -> Iterator[RawLog]:
