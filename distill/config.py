@@ -253,5 +253,5 @@ def named_groups(pattern: str | None) -> tuple[str, ...]:
 
 
 def drift_fails(severity: str, fail_on: str) -> bool:
-    """Tell whether a severity of drift fails the exit status under `drift.fail_on`."""
-    return severity == "alert" if fail_on == "alert" else fail_on == "warn" and severity != "ok"
+    """Tell whether a severity of drift fails the exit status under `drift.fail_on`; one that cannot be read may have been an alert."""
+    return severity in {"alert", "unknown"} if fail_on == "alert" else fail_on == "warn" and severity != "ok"

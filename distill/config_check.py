@@ -1,5 +1,6 @@
 """Checks that a table a person wrote is put through; each problem names its place and the nearest right name (SPEC 9)."""
 
+import math
 import re
 from typing import Any
 
@@ -46,11 +47,14 @@ class Check:
         return True
 
     def number(self, place: str, value: Any, *, whole: bool = False) -> bool:
-        """Note what is no number of zero or more, and tell whether it is one."""
+        """Note what is no finite number of zero or more, and tell whether it is one."""
         if not self.typed(place, value, int if whole else (int, float), "a whole number" if whole else "a number"):
             return False
         if not value >= 0:  # nan too
             self.say(place, f"found {value!r}, expected zero or more")
+            return False
+        if value == math.inf:  # no document can hold it
+            self.say(place, f"found {value!r}, expected a finite number")
             return False
         return True
 

@@ -21,6 +21,7 @@ __all__ = ["EVIDENCE_FIELDS", "build_config", "load_config"]
 Parse = Callable[[str], dict[str, Any]]
 _CHOICES = {"pair_scope": ("any", "same_model"), "fail_on": ("alert", "warn", "never"), "engine": ("inline", "processes")}
 _INCLUDE = ("accepted", "retried", "with_changes", "partial_reward")
+_CHANCES = ("share_p", "alert_p")
 
 
 def load_config(project: Path, environ: dict[str, str] | None = None, *, parse: Parse = tomllib.loads) -> Config:
@@ -160,4 +161,8 @@ def _from_environment(check: Check, drift: Drift, environ: dict[str, str]) -> Dr
             values[key] = found
         elif check.number(name, found):
             values[key] = found
+    for key in _CHANCES:
+        if values[key] > 1:
+            name = f"DISTILL_DRIFT_{key.upper()}"
+            check.say(name if name in environ else f"drift.{key}", f"found {values[key]!r}, expected a chance of 1 at most")
     return Drift(**values)

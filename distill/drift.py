@@ -8,11 +8,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from distill.baseline import Corpus, Counts, read_corpus
 from distill.config import Drift
 from distill.schemas.drift_report import DriftReport, DriftTest, Severity, StageDrift
 from distill.schemas.run_summary import RunSummary, StageSummary
 from distill.schemas.stage_receipt import StageReceipt
-from distill.shares import Corpus, ask_shares, read_corpus
+from distill.shares import ask_shares
 
 __all__ = ["FIRST_RUN", "PriorRun", "ThisRun", "build_drift"]
 
@@ -29,6 +30,8 @@ class ThisRun(NamedTuple):
     """Its receipts, in the order of the pipeline."""
     sources: Mapping[str, str] = {}
     """Partition to the source it belongs to."""
+    gained: Mapping[str, Mapping[str, Counts]] = {}
+    """Partition to what its log gained since the prior run, where that had to be read."""
 
 
 class PriorRun(NamedTuple):
@@ -52,13 +55,18 @@ class _Findings:
     """Flags with their severity."""
 
     def __init__(self) -> None:
-        self.flags: list[str] = []
+        self._flags: list[tuple[Severity, str]] = []
         self.severity: Severity = "ok"
         self.tests: list[DriftTest] = []
 
     def add(self, flag: str, severity: Severity) -> None:
-        self.flags.append(flag)
+        self._flags.append((severity, flag))
         self.severity = max(self.severity, severity, key=_ORDER.index)
+
+    @property
+    def flags(self) -> list[str]:
+        """The flags, the worst first."""
+        return [flag for _, flag in sorted(self._flags, key=lambda found: -_ORDER.index(found[0]))]
 
 
 def build_drift(run: ThisRun, prior: PriorRun | None, thresholds: Drift) -> DriftReport:
@@ -66,7 +74,7 @@ def build_drift(run: ThisRun, prior: PriorRun | None, thresholds: Drift) -> Drif
     found = _Findings()
     stages: list[StageDrift] = []
     if prior is None:
-        found.flags.append(FIRST_RUN)
+        found.add(FIRST_RUN, "ok")
     else:
         for problem in prior.problems:
             found.add(problem, "warn")
@@ -79,12 +87,14 @@ def build_drift(run: ThisRun, prior: PriorRun | None, thresholds: Drift) -> Drif
 
 
 def _compare(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings) -> list[StageDrift]:
-    if prior.summary is None:
+    _check_partitions(run, prior, found)
+    _check_shares(run, prior, thresholds, found)
+    if prior.summary is None:  # what its receipts say can still be asked
         return []
     before = {stage.stage: stage for stage in prior.summary.stages}
     summary = run.summary
     if summary.run_hash != prior.summary.run_hash and summary.run_hash and prior.summary.run_hash:
-        found.flags.append("run_hash differs from prior run")
+        found.add("run_hash differs from prior run", "ok")
     drifts: list[StageDrift] = []
     for stage, receipt in zip(summary.stages, run.receipts, strict=True):
         old = before.get(stage.stage)
@@ -96,8 +106,6 @@ def _compare(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings)
             found.add(f"{stage.stage}: deterministic violation: same inputs, code, settings and tools, other outputs", "alert")
         _check_volume(drift, stage, prior, thresholds, found)
         _check_reasons(receipt, prior, thresholds, found)
-    _check_partitions(run, prior, found)
-    _check_shares(run, prior, thresholds, found)
     _check_datasets(summary, prior.summary, found)
     return drifts
 
@@ -182,13 +190,17 @@ def _check_partitions(run: ThisRun, prior: PriorRun, found: _Findings) -> None:
     kept = {file.path.split("/")[0] for file in new.inputs.files}
     for source in sorted({path.split("/")[0] for path in gone} - kept):
         found.add(f"source vanished: {source}", "warn")
+    moved = {file.blake3: file.path for file in new.inputs.files if file.bytes}
+    held = {file.path: moved.get(file.blake3) for file in old.inputs.files}
     for path in gone:
-        found.add(f"partition vanished: {path}", "warn")
+        found.add(f"partition vanished: {path}" + (f"; {held[path]} holds the same bytes" if held[path] else ""), "warn")
 
 
 def _check_shares(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Findings) -> None:
     now = read_corpus(run.summary.run_id, {receipt.stage: receipt for receipt in run.receipts}, run.sources)
     before = read_corpus(prior.run_id, prior.receipts, run.sources)
+    if before.files:
+        now = now._replace(gained=run.gained)
     if not before.files:  # what came with a run that did not get as far as score is still new
         before = next((corpus for corpus in prior.good if corpus.files), before)
     if not now.files or not before.files:
@@ -200,10 +212,13 @@ def _check_shares(run: ThisRun, prior: PriorRun, thresholds: Drift, found: _Find
             )
         )  # fmt: skip
         return
+    told: set[tuple[str, Severity]] = set()
     for moved in ask_shares(now, before, prior.good, thresholds):
         found.tests.append(moved.test)
-        if moved.sentence is not None:
+        verdict = (moved.subject, moved.test.verdict)
+        if moved.sentence is not None and verdict not in told:  # the pool often says what the rest has said
             found.add(moved.sentence, moved.test.verdict)
+            told.add(verdict)
 
 
 def _check_datasets(summary: RunSummary, prior: RunSummary, found: _Findings) -> None:

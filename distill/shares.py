@@ -1,48 +1,22 @@
 """Whether the shares of categories and reasons moved: what is new since the baseline against the rest (SPEC 6).
 
-Laws:
-1. Only records that are new or changed are asked about; a total would hide a bad day behind the days before it.
-2. A file that only grew is new by its difference; one that changed otherwise is new as a whole and no longer a baseline.
-3. Every file counts once in a baseline, however many runs read it.
+What is new and what it is compared with is in `distill.baseline`, with laws 1 to 3. Here:
+
 4. An alarm needs both significance, corrected for the number of questions asked in the run, and a move that matters.
+5. Other verdicts on the same evidence are compared with the verdicts before, and warn at most: a person or a rule decided.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from distill.baseline import QUESTIONS, UNREADABLE, Corpus, Counts, pool_corpora, split_corpus
 from distill.config import Drift
 from distill.schemas.drift_report import DriftTest, Severity
-from distill.schemas.scored_run import CATEGORIES
-from distill.schemas.stage_receipt import StageReceipt
 from distill.statistics import g_test, normal_tail, proportion_z
 
-__all__ = ["Corpus", "Moved", "ask_shares", "read_corpus"]
+__all__ = ["Moved", "ask_shares"]
 
-_OUTCOMES = frozenset({"accepted", "rejected", "quarantined", "skipped", "filtered"})
-_QUESTIONS = ("unreadable records", "categories", "reasons")
-_EVIDENCE = "data/evidence/"
-Counts = Counter[str]
-
-
-class FileCounts(NamedTuple):
-    """What one partition held in one run."""
-
-    hash: str
-    """blake3 of its evidence."""
-    source: str
-    """Source it belongs to."""
-    answers: dict[str, Counts]
-    """Question to the counts of its answers."""
-
-
-class Corpus(NamedTuple):
-    """What one run read, by partition."""
-
-    run_id: str
-    """The run."""
-    files: dict[str, FileCounts]
-    """Partition to its counts."""
+_NOUNS = {UNREADABLE: "records", "categories": "category", "reasons": "reason"}
 
 
 class Moved(NamedTuple):
@@ -52,98 +26,8 @@ class Moved(NamedTuple):
     """For the report, alarm or not."""
     sentence: str | None
     """One sentence for a person where it is an alarm."""
-
-
-def read_corpus(run_id: str, receipts: Mapping[str, StageReceipt], sources: Mapping[str, str]) -> Corpus:
-    """Return the counts of a run from the receipts of collect and score; `sources` says whose a partition is.
-
-    Where one of them is missing or did not finish there are none.
-    """
-    collect, score = receipts.get("collect"), receipts.get("score")
-    if collect is None or score is None or score.outputs.hash is None:
-        return Corpus(run_id, {})
-    hashes = {file.path.removeprefix(_EVIDENCE): file.blake3 for file in collect.outputs.files if file.path.startswith(_EVIDENCE)}
-    files: dict[str, FileCounts] = {}
-    for partition, digest in hashes.items():
-        met = collect.stats.by_file.get(partition, {})
-        judged = score.stats.by_file.get(partition, {})
-        answers: dict[str, Counts] = {
-            "unreadable records": Counter({"read": met.get("accepted", 0), "unreadable": met.get("skipped", 0)}),
-            "categories": Counter({name: judged.get(name, 0) for name in CATEGORIES}),
-            "reasons": Counter({name: n for name, n in judged.items() if name not in _OUTCOMES and name not in CATEGORIES}),
-        }
-        files[partition] = FileCounts(digest, sources.get(partition, partition.split("/")[0]), answers)
-    return Corpus(run_id, files)
-
-
-class _Sample(NamedTuple):
-    """One side of a question, by source."""
-
-    by_source: dict[str, dict[str, Counts]]
-
-    @property
-    def sources(self) -> list[str]:
-        """The sources of which it has records."""
-        return sorted(source for source, answers in self.by_source.items() if any(map(Counter.total, answers.values())))
-
-    def counts(self, sources: Collection[str], question: str) -> Counts:
-        """Return the counts of some sources together."""
-        return sum((self.by_source[source][question] for source in sources if source in self.by_source), Counter())
-
-
-def _sample(parts: Iterable[tuple[str, Mapping[str, Counts]]]) -> _Sample:
-    by_source: dict[str, dict[str, Counts]] = {}
-    for source, answers in parts:
-        present = by_source.setdefault(source, {question: Counter() for question in _QUESTIONS})
-        for question, counts in answers.items():
-            present[question].update(counts)
-    return _Sample(by_source)
-
-
-def _split(now: Corpus, prior: Corpus) -> tuple[_Sample, _Sample]:
-    """Return what is new or changed since the prior run, and the rest (laws 1 and 2)."""
-    new: list[tuple[str, Mapping[str, Counts]]] = []
-    rest: list[tuple[str, Mapping[str, Counts]]] = []
-    for partition, file in now.files.items():
-        before = prior.files.get(partition)
-        if before is None:
-            new.append((file.source, file.answers))
-        elif before.hash == file.hash:
-            rest.append((file.source, file.answers))
-        else:
-            grown = _difference(file, before)
-            new.append((file.source, file.answers if grown is None else grown))
-            if grown is not None:
-                rest.append((file.source, before.answers))
-    return _sample(new), _sample(rest)
-
-
-def _difference(file: FileCounts, before: FileCounts) -> dict[str, Counts] | None:
-    """Return what a file gained, or None where it lost something, so that it did not only grow."""
-    gained: dict[str, Counts] = {}
-    for question in _QUESTIONS:
-        counts = Counter(file.answers[question])
-        counts.subtract(before.answers[question])
-        if any(count < 0 for count in counts.values()):
-            return None
-        gained[question] = counts
-    return gained
-
-
-def _pool(now: Corpus, good: Sequence[Corpus]) -> _Sample:
-    """Return the last good runs with each file once, in its newest version (law 3); a file that changed is left out.
-
-    Of a file that only grew since, the old part stays in the pool.
-    """
-    newest: dict[str, FileCounts] = {}
-    for corpus in reversed(good):
-        newest.update(corpus.files)
-    kept: list[tuple[str, Mapping[str, Counts]]] = []
-    for partition, file in newest.items():
-        present = now.files.get(partition)
-        if present is None or present.hash == file.hash or _difference(present, file) is not None:
-            kept.append((file.source, file.answers))
-    return _sample(kept)
+    subject: str = ""
+    """Where and which share, as the sentence begins."""
 
 
 class _Question(NamedTuple):
@@ -155,6 +39,8 @@ class _Question(NamedTuple):
     run_ids: list[str]
     new: Counts
     old: Counts
+    again: bool = False
+    """Whether both sides are the same records."""
 
 
 def _questions(now: Corpus, prior: Corpus, good: Sequence[Corpus]) -> Iterator[_Question]:
@@ -163,22 +49,32 @@ def _questions(now: Corpus, prior: Corpus, good: Sequence[Corpus]) -> Iterator[_
     The whole is that of the sources that have something new, since a source that is silent today would stand on one side
     only; where none of them has a baseline it is everything.
     """
-    new, rest = _split(now, prior)
-    pool = _pool(now, good)
-    fresh = new.sources
-    known = {*rest.sources, *pool.sources}
+    sides, pool = split_corpus(now, prior), pool_corpora(now, prior, good)
+    fresh = sides.new.sources
+    known = {*sides.rest.sources, *pool.sources}
     whole = fresh if known.intersection(fresh) else sorted(known.union(fresh))
-    scopes = [("all sources" if len(fresh) > 1 else f"source {fresh[0]}", fresh, whole)] if fresh else []
-    if len(fresh) > 1:
-        scopes += [(f"source {source}", [source], [source]) for source in fresh]
     ids = [corpus.run_id for corpus in good]
-    for where, new_sources, old_sources in scopes:
-        for name in _QUESTIONS:
-            counts = new.counts(new_sources, name)
-            against_rest, against_pool = rest.counts(old_sources, name), pool.counts(old_sources, name)
+    for where, new_sources in _scopes(fresh):
+        old_sources = whole if new_sources is fresh else new_sources
+        for name in QUESTIONS:
+            counts = sides.new.counts(new_sources, name)
+            against_rest, against_pool = sides.rest.counts(old_sources, name), pool.counts(old_sources, name)
             yield _Question(name, where, "the rest", [prior.run_id], counts, against_rest)
             if ids and against_pool != against_rest:
                 yield _Question(name, where, f"the last {len(ids)} good runs", ids, counts, against_pool)
+    for where, sources in _scopes(sides.now.sources):
+        for name in QUESTIONS[1:]:
+            present, before = sides.now.counts(sources, name), sides.before.counts(sources, name)
+            yield _Question(name, where, "the verdicts before", [prior.run_id], present, before, again=True)
+
+
+def _scopes(sources: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name and the sources of the whole, then of each source where there are several."""
+    if sources:
+        yield "all sources" if len(sources) > 1 else f"source {sources[0]}", sources
+    if len(sources) > 1:
+        for source in sources:
+            yield f"source {source}", [source]
 
 
 def ask_shares(now: Corpus, prior: Corpus, good: Sequence[Corpus], thresholds: Drift) -> list[Moved]:
@@ -200,20 +96,32 @@ def _answer(question: _Question, family: int, thresholds: Drift) -> Moved:
     new, old = question.new, question.old
     if not _is_large(question, thresholds):
         small = new.total() < max(1, thresholds.min_records)
-        side = f"{new.total()} new or changed records" if small else f"{old.total()} records in {question.baseline}"
+        side = f"{new.total()} {_subject(question)}" if small else f"{old.total()} records in {question.baseline}"
         return Moved(_test(question, None, None, f"insufficient_sample: {side}, {thresholds.min_records} are wanted", "ok"), None)
     names = sorted(new.keys() | old.keys())
     result = g_test([new[name] for name in names], [old[name] for name in names])
     found = _verdict(question, result.p, family, thresholds)
+    if question.again and found.severity == "alert":
+        found = found._replace(severity="warn")
     name, moved = found.name, _points(question, found.name)
     direction = f"{name} {_share(new, name):.1f} % against {_share(old, name):.1f} % ({moved:+.1f} points)"
-    sentence = None
+    sentence, subject = None, f"{question.where}: {_NOUNS[question.name]} {name}"
     if found.severity != "ok":
         sentence = (
-            f"{question.where}: {name} moved from {_share(old, name):.1f} % to {_share(new, name):.1f} % ({moved:+.1f} points) in "
-            f"{new.total():,} new or changed records, against {old.total():,} of {question.baseline}; {_chance(found.chance)}"
+            f"{subject} moved from {_share(old, name):.1f} % to {_share(new, name):.1f} % "
+            f"({moved:+.1f} points) in {new.total():,} {_subject(question)}{_against(question, found.chance)}"
         )
-    return Moved(_test(question, result.statistic, result.p, direction, found.severity), sentence)
+    return Moved(_test(question, result.statistic, result.p, direction, found.severity), sentence, subject)
+
+
+def _subject(question: _Question) -> str:
+    return "unchanged records" if question.again else "new or changed records"
+
+
+def _against(question: _Question, chance: float) -> str:
+    if question.again:
+        return ", whose verdicts are others than in the prior run; that is not chance"
+    return f", against {question.old.total():,} of {question.baseline}; {_chance(chance)}"
 
 
 def _test(question: _Question, statistic: float | None, p: float | None, direction: str, verdict: Severity) -> DriftTest:

@@ -6,11 +6,13 @@ fast core. Seeded; numpy draws the counts, everything else is the product's own 
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from distill.baseline import read_corpus
 from distill.config import Drift
 from distill.drift import PriorRun, ThisRun, build_drift
 from distill.hashing import hash_bytes, tagged
@@ -18,7 +20,6 @@ from distill.runner import file_set
 from distill.schemas.drift_report import DriftReport
 from distill.schemas.run_summary import RunSummary
 from distill.schemas.stage_receipt import FileSet, FileState, StageReceipt, Stats, Validation
-from distill.shares import read_corpus
 from distill.stages import STAGES
 from distill.summary import build_summary
 
@@ -149,12 +150,12 @@ def report(history: list[dict[str, File]], now: dict[str, File], thresholds: Dri
     return build_drift(ThisRun(this.summary, this.receipts, sources), prior, thresholds)
 
 
-def independent(rng: np.random.Generator, n: int, rejected: float, *, runs: int = 5) -> DriftReport:
-    """Every run reads a corpus of its own: `n` records in four files of two sources."""
+def independent(rng: np.random.Generator, n: int, rejected: float, *, runs: int = 5, anew: bool = False) -> DriftReport:
+    """Every run reads a corpus of its own: `n` records in four files of two sources, `anew` at the same four paths."""
 
     def corpus(run: int, shares: Mapping[str, float]) -> dict[str, File]:
         return {
-            f"{source}/run-{run}-{part}.jsonl": draw_file(rng, "1", round(n * share / 2), shares)
+            f"{source}/{'log' if anew else f'run-{run}'}-{part}.jsonl": draw_file(rng, str(run), round(n * share / 2), shares)
             for source, share in SOURCES.items()
             for part in range(2)
         }
@@ -177,7 +178,11 @@ def growing(rng: np.random.Generator, n: int, rejected: float, *, days: int = 5)
     return report(history[:-1], history[-1], Drift())
 
 
-SCENARIOS: dict[str, Any] = {"independent corpora": independent, "growing log": growing}
+SCENARIOS: dict[str, Any] = {
+    "independent corpora": independent,
+    "growing log": growing,
+    "log written anew": partial(independent, anew=True),
+}
 CHANGES = {"unchanged": SHARES["rejected"], "rejections doubled": 2 * SHARES["rejected"], "50 % rejected": 0.5}
 
 

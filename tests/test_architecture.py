@@ -15,7 +15,7 @@ LEVELS: dict[str, int] = {
     "distill.config_check": 1, "distill.config_specs": 1, "distill.config_mapping": 1, "distill.config_signals": 1, "distill.config_sides": 1,
     "distill.config_sources": 1, "distill.sides": 1,
     "distill.plan": 1, "distill.readers": 1, "distill.reasons": 1, "distill.statistics": 1, "distill.books": 1,
-    "distill.formats": 2, "distill.mapping": 2, "distill.rules": 2, "distill.runs": 2, "distill.conversation": 2, "distill.firewall": 2, "distill.shares": 2,
+    "distill.formats": 2, "distill.mapping": 2, "distill.rules": 2, "distill.runs": 2, "distill.conversation": 2, "distill.firewall": 2, "distill.shares": 2, "distill.baseline": 2,
     "distill.stages": 3, "distill.summary": 3, "distill.drift": 3, "distill.validation": 3,
     "distill.files": 4, "distill.engine": 4, "distill.units": 4, "distill.runner": 4, "distill.build": 4, "distill.onboarding": 4,
     "distill.report.markdown": 4, "distill.report.text": 4, "distill.report": 5, "distill.__main__": 5,

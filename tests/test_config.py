@@ -36,6 +36,8 @@ ONE: dict[str, tuple[str, str]] = {
     "number": ('max_skipped = "1"\n' + NATIVE, "max_skipped: found '1', expected a number"),
     "flag_for_number": ("judge_confidence = true\n" + NATIVE, "judge_confidence: found True, expected a number"),
     "negative": ("max_skipped = -1\n" + NATIVE, "max_skipped: found -1, expected zero or more"),
+    "infinite": ("drift = { z = inf }\n" + NATIVE, "drift.z: found inf, expected a finite number"),
+    "no_chance": ("drift = { alert_p = 1.5 }\n" + NATIVE, "drift.alert_p: found 1.5, expected a chance of 1 at most"),
     "no_number": ("judge_confidence = nan\n" + NATIVE, "judge_confidence: found nan, expected zero or more"),
     "percent": ("judge_confidence = 80\n" + NATIVE, "judge_confidence: found 80, expected a fraction of 1"),
     "whole_number": ("max_line_bytes = 1.5\n" + NATIVE, "max_line_bytes: found 1.5, expected a whole number"),
@@ -242,6 +244,8 @@ def test_defaults_are_those_of_the_specification() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [("DISTILL_DRIFT_WARN_PCT", "much", "found 'much', expected a float"), ("DISTILL_DRIFT_WARN_PCT", "nan", "found nan, expected zero or more"),
+     ("DISTILL_DRIFT_WARN_PCT", "inf", "found inf, expected a finite number"), ("DISTILL_DRIFT_WARN_PCT", "", "found '', expected a float"),
+     ("DISTILL_DRIFT_SHARE_P", "5", "found 5.0, expected a chance of 1 at most"),
      ("DISTILL_DRIFT_MIN_RECORDS", "-1", "found -1, expected zero or more"), ("DISTILL_DRIFT_MIN_RECORDS", "1.5", "expected a int"),
      ("DISTILL_DRIFT_FAIL_ON", "warning", "expected one of alert, warn, never; did you mean 'warn'"),
      ("DISTILL_RECORDED_AT", "2026-01-01T00:00:00", "without zone")],

@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from distill.baseline import read_corpus
 from distill.config import Drift
 from distill.drift import FIRST_RUN, PriorRun, ThisRun, build_drift
 from distill.jsonl import decode_document, encode_document
 from distill.schemas.drift_report import DriftReport
 from distill.schemas.stage_receipt import FileSet, StageReceipt, Stats, Validation
-from distill.shares import read_corpus
 from distill.stages import STAGES
 from tests.simulation import SHARES, Run, build_run, draw_file, shifted
 from tests.test_summary import all_receipts, file, files, receipt, summarise
@@ -131,12 +131,14 @@ def test_new_reason_warns_from_five_records(count: int, flags: list[str]) -> Non
 
 def test_vanished_source_and_partition_are_named() -> None:
     """A partition that vanished warns, and its source where nothing of it is left."""
-    before = receipt("collect", inputs=files(file("one/a"), file("two/a"), file("two/b")))
-    now = receipt("collect", inputs=files(file("two/b")))
+    before = receipt("collect", inputs=files(file("one/a", content="1"), file("two/a", content="2"), file("two/b")))
+    now = receipt("collect", inputs=files(file("two/b"), file("two/c", content="2")))
 
     found = report(all_receipts(collect=now), all_receipts(collect=before))
 
-    assert (found.flags, found.severity) == (["source vanished: one", "partition vanished: one/a", "partition vanished: two/a"], "warn")
+    assert (found.flags, found.severity) == (
+        ["source vanished: one", "partition vanished: one/a", "partition vanished: two/a; two/c holds the same bytes"], "warn",
+    )  # fmt: skip
 
 
 def test_dataset_that_fell_to_nothing_is_an_alert() -> None:
@@ -160,14 +162,26 @@ def test_firewall_is_an_alert_and_other_failures_are_not() -> None:
     leaked, raised = failed("firewall: exports/sft/x.jsonl:1: leak"), failed("disk is full")
     first = build_drift(ThisRun(summarise(leaked), leaked), None, Drift())
 
-    assert (first.severity, first.flags) == ("alert", [FIRST_RUN, "export-sft: the firewall spoke"])
+    assert (first.severity, first.flags) == ("alert", ["export-sft: the firewall spoke", FIRST_RUN])
     assert (report(leaked).severity, report(leaked).flags) == ("alert", ["export-sft: the firewall spoke"])
     assert (report(raised).severity, report(raised).flags) == ("ok", [])
     assert "export-sft" not in [stage.stage for stage in report(raised).stages]
 
 
+def test_the_worst_comes_first() -> None:
+    """Alerts stand before warnings, and those before what is only told."""
+    before = all_receipts(collect=receipt("collect", inputs=files(file("one/a"))))
+    empty = receipt("export-rag", inputs=FileSet(), outputs=files(file("exports/rag/playbooks.jsonl", 0, "")))
+
+    found = report(all_receipts(collect=receipt("collect", inputs=files()), export_rag=empty), before)
+
+    assert [flag.split(":")[0] for flag in found.flags] == [
+        "dataset rag fell to nothing, from 3 rows", "source vanished", "partition vanished", "export-rag", "run_hash differs from prior run",
+    ]  # fmt: skip
+
+
 def test_damaged_prior_run_warns() -> None:
-    """What cannot be read of the prior run is told; without its summary nothing is compared."""
+    """What cannot be read of the prior run is told; without its summary no stage is compared."""
     found = report(all_receipts(), summary=None, problems=["r0/summary.json: damaged"])
     blind = report(all_receipts(), receipts={})
 

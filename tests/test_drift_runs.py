@@ -159,7 +159,10 @@ def test_moved_shares_warn(project: Project) -> None:
     assert (result.code, drift["severity"]) == (0, "warn")
     assert [flag.split("; ")[0] for flag in shares] == [
         f"source outcomes: {name} in 110 new or changed records, against 602 of the rest"
-        for name in ("accepted moved from 85.0 % to 67.3 % (-17.8 points)", "tests_failed moved from 15.0 % to 32.7 % (+17.8 points)")
+        for name in (
+            "category accepted moved from 85.0 % to 67.3 % (-17.8 points)",
+            "reason tests_failed moved from 15.0 % to 32.7 % (+17.8 points)",
+        )
     ]
 
 
@@ -259,15 +262,15 @@ def damage(project: Project, name: str) -> None:
         path.write_bytes(path.read_bytes()[:100])
 
 
-@pytest.mark.parametrize(("name", "compared"), [("summary.json", 0), ("collect.json", 7), ("score.json", 7)])
-def test_a_prior_run_that_cannot_be_read_is_said(project: Project, name: str, compared: int) -> None:
-    """A summary of another version, a cut receipt and a missing one are named, warn, and leave compared what can be."""
+@pytest.mark.parametrize(("name", "compared", "code"), [("summary.json", 0, 1), ("collect.json", 7, 0), ("score.json", 7, 0)])
+def test_a_prior_run_that_cannot_be_read_is_said(project: Project, name: str, compared: int, code: int) -> None:
+    """A summary of another version, a cut receipt and a missing one are named, warn, and leave compared what can be: shares by receipts."""
     damage(project, name)
 
     result, drift = grow(project, rows(110, 66, first=700))
 
     assert "Traceback" not in result.text
-    assert (result.code, drift["severity"], drift["prior_run_id"]) == (0, "warn", project.runs[0])
+    assert (result.code, drift["severity"], drift["prior_run_id"]) == (code, "alert" if code else "warn", project.runs[0])
     assert any(flag.startswith(f"{name} of run {project.runs[0]} cannot be read") for flag in drift["flags"])
     assert len(drift["stages"]) == compared
     if compared:

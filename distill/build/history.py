@@ -33,7 +33,7 @@ class AddedRun(NamedTuple):
     receipts: dict[str, StageReceipt]
     """Readable receipts by stage."""
     severity: str
-    """Of its drift report; ok where that cannot be read."""
+    """Of its drift report; unknown where that cannot be read."""
     problems: list[str]
     """What could not be read."""
 
@@ -65,7 +65,7 @@ def read_run(project: Path, run_id: str) -> AddedRun:
     folder = project / REPORTS / run_id
     problems: list[str] = []
     receipts: dict[str, StageReceipt] = {}
-    summary, digest, severity = None, None, "ok"
+    summary, digest, severity = None, None, "unknown"
     try:
         data = (folder / "summary.json").read_bytes()
         digest = hash_bytes(data)

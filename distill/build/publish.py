@@ -9,8 +9,10 @@ from typing import Any, TextIO
 
 import msgspec
 
+from distill.baseline import Corpus, read_corpus
 from distill.build.decision import Project
 from distill.build.execution import git_of_run
+from distill.build.growth import read_gains
 from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts, runs_on_disk
 from distill.build.ledger import Ledger, append_lines, read_ledger, run_line, save_ledger, tamper_line
 from distill.build.session import Session, now
@@ -27,7 +29,6 @@ from distill.report.markdown import render_summary
 from distill.report.text import render_text
 from distill.schemas.drift_report import DriftReport
 from distill.schemas.stage_receipt import StageReceipt, check_books
-from distill.shares import Corpus, read_corpus
 from distill.stages import INDEX, Stage, stage_named
 from distill.summary import build_summary
 
@@ -123,14 +124,15 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
         git_commit=receipts[0].git_commit if receipts else None, prior_run_id=prior[0].run_id if prior else None,
         prior_summary_hash=prior[0].summary_blake3 if prior else None,
     )  # fmt: skip
-    drift = build_drift(ThisRun(summary, receipts, _sources(project)), prior[1] if prior else None, project.config.drift)
+    gained = read_gains(project, {receipt.stage: receipt for receipt in receipts}, prior[1].receipts) if prior else {}
+    drift = build_drift(ThisRun(summary, receipts, _sources(project), gained), prior[1] if prior else None, project.config.drift)
     events = project.store.events()
     ledger = read_ledger(project.folder)
     lost = sorted(set(runs_on_disk(project.folder)) - {line.run_id for line in ledger.lines if line.kind == "run"})
     if lost and ledger.problem is None:
         ledger = msgspec.structs.replace(ledger, problem=f"it has no line of run {', '.join(lost)}")
     if ledger.problem is not None:
-        drift = msgspec.structs.replace(drift, severity="alert", flags=[*drift.flags, f"the ledger is broken: {ledger.problem}"])
+        drift = msgspec.structs.replace(drift, severity="alert", flags=[f"the ledger is broken: {ledger.problem}", *drift.flags])
     data = encode_document(summary)
     lines = [tamper_line(summary, path, detail) for _, path, detail in events]
     ledger = append_lines(ledger, [*lines, run_line(summary, hash_bytes(data))])

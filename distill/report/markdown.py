@@ -10,6 +10,8 @@ from distill.schemas.stage_receipt import StageReceipt
 
 __all__ = ["render_summary"]
 
+_MANY = 20
+"""Lines of one kind that a page shows."""
 _OUTCOMES = ("accepted", "rejected", "quarantined", "skipped", "filtered")
 
 
@@ -93,15 +95,23 @@ def _reasons(receipts: Sequence[StageReceipt]) -> str:
 
 
 def _warnings(receipts: Sequence[StageReceipt]) -> str:
-    told = [f"- {receipt.stage}: {text}" for receipt in receipts for text in receipt.validation.warnings if not text[:1].isdigit()]
+    told: list[str] = []
+    for receipt in receipts:
+        lines = [f"- {receipt.stage}: {text}" for text in receipt.validation.warnings if not text[:1].isdigit()]
+        told += _few(lines, f"{receipt.stage}.json has all")
     return "\n".join(["## Worth knowing", "", *told]) if told else ""
+
+
+def _few(lines: list[str], rest: str) -> list[str]:
+    """Return the first of many lines, and how many more there are."""
+    return lines if len(lines) <= _MANY else [*lines[:_MANY], f"- and {len(lines) - _MANY:,} more, {rest}"]
 
 
 def _drift(drift: DriftReport) -> str:
     """Say in sentences what moved, where, by how much, and whether it may be chance."""
     words = {"ok": "nothing to worry about", "warn": "worth a look", "alert": "look at it before you train"}[drift.severity]
     against = f"Compared with run `{drift.prior_run_id}`: {words}." if drift.prior_run_id else f"{words.capitalize()}."
-    flags = [f"- {flag}" for flag in drift.flags] or ["- nothing moved"]
+    flags = _few([f"- {flag}" for flag in drift.flags], "none worse than these; drift.json has all") or ["- nothing moved"]
     short = sum(test.direction.startswith("insufficient_sample") for test in drift.tests)
     asked = f"{len(drift.tests)} questions were asked" if drift.tests else ""
     if short:
