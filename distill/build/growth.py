@@ -14,6 +14,7 @@ from distill.canonical import load_plain
 from distill.hashing import hash_file
 from distill.plan import RESOLUTION, SCORED, RawLog
 from distill.schemas.stage_receipt import FileSet, FileState, StageReceipt
+from distill.units.exceptions import Exceptions, index_exceptions
 
 __all__ = ["read_gains"]
 
@@ -30,18 +31,16 @@ def read_gains(project: Project, receipts: Receipts, prior: Receipts) -> dict[st
         return {}
     collect, before = receipts["collect"].stats.by_file, prior["collect"].stats.by_file
     gained: dict[str, dict[str, Counts]] = {}
-    fates: dict[str, list[tuple[str, str, str]]] = {}
+    exceptions = _exceptions(project, receipts["score"])
     for log in _grown(project, receipts["collect"], prior["collect"]):
         name = log.partition
         met, old = collect.get(name, {}), before.get(name, {})
         lines = {key: max(0, met.get(kind, 0) - old.get(kind, 0)) for key, kind in (("read", "accepted"), ("unreadable", "skipped"))}
-        gained[name] = {UNREADABLE: Counter(lines)}
-        fates[name] = list(_scored(project, name, old.get("accepted", 0)))
-    resolved = _resolved(project, {row for rows in fates.values() for row, _, _ in rows})
-    for name, rows in fates.items():
-        judged = [resolved.get(row, (category, reason)) for row, category, reason in rows]
-        gained[name]["categories"] = Counter(category for category, _ in judged)
-        gained[name]["reasons"] = Counter(reason for _, reason in judged)
+        fates = Counter(_fates(project, name, old.get("accepted", 0), exceptions))
+        gained[name] = {UNREADABLE: Counter(lines), "categories": Counter(), "reasons": Counter()}
+        for (category, reason), times in fates.items():
+            gained[name]["categories"][category] += times
+            gained[name]["reasons"][reason] += times
     return gained
 
 
@@ -81,18 +80,19 @@ def _only_grew(project: Project, log: RawLog, old: FileState, new: FileState) ->
         return False
 
 
-def _scored(project: Project, partition: str, first: int) -> Iterator[tuple[str, str, str]]:
-    """Yield evidence id, category and deciding reason of the scored runs from a line on."""
+def _exceptions(project: Project, score: StageReceipt) -> Exceptions | None:
+    """Return the resolution as it is looked up, or None where it is empty."""
+    state = next(file for file in score.outputs.files if file.path == RESOLUTION)
+    if not state.record_count:
+        return None
+    index_exceptions(project.folder, state.blake3)
+    return Exceptions(project.folder, state.blake3)
+
+
+def _fates(project: Project, partition: str, first: int, exceptions: Exceptions | None) -> Iterator[tuple[str, str]]:
+    """Yield category and deciding reason of the scored runs from a line on, after the resolution."""
     with (project.folder / SCORED / partition).open("rb") as lines:
         for line in islice(lines, first, None):
             row = load_plain(line)
-            yield row["evidence_id"], row["category"], row["reasons"][0]
-
-
-def _resolved(project: Project, wanted: set[str]) -> dict[str, tuple[str, str]]:
-    """Return what the resolution says instead of some rows."""
-    with (project.folder / RESOLUTION).open("rb") as lines:
-        rows = (load_plain(line) for line in lines)
-        return {
-            row["evidence_id"]: (row["category"], row["reasons"][0]) for row in rows if row["category"] and row["evidence_id"] in wanted
-        }
+            resolved = exceptions.verdict_on(row["evidence_id"]) if exceptions is not None else None
+            yield resolved or (row["category"], row["reasons"][0])

@@ -173,6 +173,10 @@ class Exceptions:
         """Return the rows about one evidence row."""
         return [row for row in self._of(identity) if row.provenance == where]
 
+    def verdict_on(self, identity: str) -> tuple[str, str] | None:
+        """Return the category and the reason that replace those of an evidence row, or None."""
+        return next(((row.category, row.reasons[0]) for row in self._of(identity) if row.category is not None), None)
+
     def leads_to(self, identity: str) -> str | None:
         """Return the evidence id of the row that this one adds to, or None."""
         return next((row.with_[0] for row in reversed(self._of(identity)) if row.kind in _MEMBER and row.with_), None)
