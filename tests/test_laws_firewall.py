@@ -24,11 +24,7 @@ def planted(*given):
 """
 RAG_RUN = """
 def planted(one):
-    verdict, one.category = one.category, 'accepted'
-    try:
-        return honest(one)
-    finally:
-        one.category = verdict
+    return None
 """
 SELF_PAIR = """
 def planted(pair):
@@ -56,7 +52,7 @@ LEAKS = {
     "a rejected run": ("export-sft", "units.export_sft:EXPORT", SFT_LEAK, SFT, "forbidden_category"),
     "an unreviewed run": ("export-sft", "units.export_sft:EXPORT", UNREVIEWED, COMPLETIONS, "forbidden_category"),
     "a rejected text": ("export-rag", "units.export_rag:playbook_outcome", RAG_LEAK, RAG, "rejected_text"),
-    "a document of a rejected run": ("export-rag", "units.export_rag:run_outcome", RAG_RUN, RAG, "unsafe_document"),
+    "a document of a rejected run": ("export-rag", "units.export_rag:keep_out", RAG_RUN, RAG, "unsafe_document"),
     "a self-pair": ("export-preference", "units.export_preference:render_pair", SELF_PAIR, PAIRS, "self_pair"),
     "equal texts": ("export-preference", "units.export_preference:render_pair", EQUAL_TEXT, PAIRS, "self_pair"),
     "a swapped pair": ("export-preference", "units.export_preference:render_pair", SWAPPED, PAIRS, "forbidden_pair"),

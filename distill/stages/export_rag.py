@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from distill.config import Config
 from distill.conversation import has_leak, user_text
-from distill.outcome import Outcome, Row
+from distill.outcome import Kind, Outcome, Row
 from distill.reasons import action_of, meaning_of
 from distill.runs import Run
 from distill.schemas.export_rows import Playbook, RagRow
@@ -13,7 +13,7 @@ from distill.stages import QUARANTINE, RAG
 from distill.stages.export_common import find_defect, leave_out, resolution_reason, run_turns
 from distill.stages.extract_playbooks import make_title
 
-__all__ = ["playbook_outcome", "run", "run_outcome"]
+__all__ = ["keep_out", "playbook_outcome", "run", "run_outcome"]
 
 _QUARANTINE = f"{QUARANTINE}/rag.jsonl"
 
@@ -31,11 +31,9 @@ def run(runs: Iterable[Run], playbooks: Iterable[Playbook], config: Config) -> I
 
 def run_outcome(one: Run) -> Outcome:
     """Return the fate of one run, with its document where it is accepted."""
-    resolved = resolution_reason(one)
-    if resolved is not None:
-        return leave_out("export-rag", one, *resolved, target=_QUARANTINE)
-    if one.category not in {"accepted", "partially_accepted"}:
-        return leave_out("export-rag", one, "quarantined", "unsafe_category", target=_QUARANTINE)
+    out = keep_out(one)
+    if out is not None:
+        return leave_out("export-rag", one, *out, target=_QUARANTINE)
     turns = run_turns(one)
     defect = find_defect(one, turns)
     if defect is not None:
@@ -49,6 +47,14 @@ def run_outcome(one: Run) -> Outcome:
         success_score=one.score, embedding_text=f"{asked}\n\n{answer}", provenance=str(evidence.provenance),
     )  # fmt: skip
     return Outcome("accepted", evidence.id, rows=(Row(RAG, row.id, row),))
+
+
+def keep_out(one: Run) -> tuple[Kind, str] | None:
+    """Return why a run's verdict alone keeps it out, or None."""
+    resolved = resolution_reason(one)
+    if resolved is not None:
+        return resolved
+    return None if one.category in {"accepted", "partially_accepted"} else ("quarantined", "unsafe_category")
 
 
 def _defect_of(playbook: Playbook, leaking: set[str]) -> str | None:

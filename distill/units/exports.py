@@ -89,6 +89,8 @@ class Export(NamedTuple):
     """Puts a plain run among those of its group from its evidence line, id and key of its text; False where it is not plain."""
     rank: str | None = None
     """Section that says which rows of a target do not stand."""
+    looks: bool = False
+    """Whether runs that their verdict alone keeps out are looked at all the same."""
 
 
 class Spreader:
@@ -116,13 +118,17 @@ class Spreader:
         if identity is None or self.export.plain is None:
             return False
         fate = self.fates.of(verdict)
-        if fate.out is None:
-            return self.export.plain(self, fate, line, identity, text)
-        self.fates.kept_out[fate.out] += 1
+        if fate.out is not None and not self.export.looks:
+            self.keep_out(fate, identity, place_of_plain(line) if fate.head else b"")
+            return True
+        return self.export.plain(self, fate, line, identity, text)
+
+    def keep_out(self, fate: Fate, identity: bytes, place: bytes) -> None:
+        """Count a plain run that its verdict alone keeps out, and keep its quarantine row."""
+        if fate.out is not None:
+            self.fates.kept_out[fate.out] += 1
         if fate.head:
-            row = b'%b%b%b","provenance":%b%b' % (identity, fate.head, identity, place_of_plain(line), fate.tail)
-            self.part.keyed["quarantine"].append(row)
-        return True
+            self.part.keyed["quarantine"].append(b'%b%b%b","provenance":%b%b' % (identity, fate.head, identity, place, fate.tail))
 
     def close(self, path: str, **facts: Any) -> Part:
         """Write the part."""
@@ -132,7 +138,7 @@ class Spreader:
 
     def judge(self, one: Run) -> bool:
         """Count a run whose verdict alone keeps it out; tell whether it does."""
-        out = self.export.keep_out(one, self.config)
+        out = None if self.export.looks else self.export.keep_out(one, self.config)
         if out is not None:
             self.count(leave_out(self.stage, one, *out, target=self.export.quarantine or ""))
         return out is not None

@@ -6,6 +6,7 @@ id of the pair, which is their hash, proves it. Where anything is found, the ref
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
@@ -37,8 +38,8 @@ from distill.units.parts import (
 from distill.units.workshop import Context, Job, Workshop
 
 __all__ = [
-    "Verdict", "build_verdict", "check_exports", "check_range", "claim_line", "document_permits", "embed_bucket", "join_bucket",
-    "permits", "use_of",
+    "Verdict", "answer_line", "build_verdict", "check_exports", "check_range", "claim_line", "document_permits", "embed_bucket",
+    "embedded", "join_bucket",    "permits", "use_of",
 ]  # fmt: skip
 
 _ALONE = ("empty_answer", "broken_turns", "self_pair", "unsafe_source")
@@ -108,26 +109,35 @@ def claim_line(identity: str, place: str, run_id: str, use: str) -> bytes:
 def document_permits(one: Verdict, config: Config) -> Iterator[tuple[str, bytes]]:
     """Yield that a run may be a document, with what may be embedded of it; or that its answer must not be."""
     evidence = one.evidence
-    group = evidence.task_id or ""
     if one.category == "rejected":
-        text = normalise(evidence.response or "")
-        if len(text) >= _SHORT:
-            yield "answers", group_key(f"{one.scope}:{group}" if one.scope else group) + _PERMIT + _ENCODE(text)
+        told = answer_line(one.scope, evidence.task_id or "", evidence.response or "")
+        if told is not None:
+            yield "answers", told
     if not one.gone and one.category in {"accepted", "partially_accepted"}:
-        asked = normalise(user_text(evidence))
+        asked = user_text(evidence)
         turns = build_turns(evidence)
         for answer in {evidence.response, evidence.corrected_response, *(turn.content for turn in turns[-1:])}:
             if answer and answer.strip():
-                yield "permits", permit_line(one, _embedded(f"{asked} {normalise(answer)}"))
+                yield "permits", permit_line(one, embedded(_ENCODE(f"{asked}\n\n{answer}")))
 
 
+def answer_line(scope: str, group: str, answer: str) -> bytes | None:
+    """Return the line that says that no playbook of a task may embed a rejected answer; None for one too short to be told."""
+    text = normalise(answer)
+    if len(text) < _SHORT:
+        return None
+    return group_key(f"{scope}:{group}" if scope else group) + _PERMIT + _ENCODE(text)
+
+
+@lru_cache(maxsize=256)
 def group_key(group: str) -> bytes:
     """Return the key under which the documents and the rejected answers of one task meet."""
     return row_id("group of the firewall", group).encode()
 
 
-def _embedded(text: str) -> str:
-    return "document " + hash_bytes(text.encode())
+def embedded(text: bytes) -> str:
+    """Return the use of a run as a document that embeds just this text, spelt as JSON."""
+    return "document " + hash_bytes(text)
 
 
 class Reading(NamedTuple):
@@ -243,12 +253,12 @@ def _document(part: PartWriter, reading: Reading) -> Claim:
     permitted, documents = _lines_in(reading.permits), part.keyed["documents"]
 
     def look(row: Any) -> str | None:
-        embedded = normalise(row.embedding_text)
         if row.kind == "run":
-            claim = claim_line(row.id, row.provenance, row.source_run_ids[0] if row.source_run_ids else "", _embedded(embedded))
+            run_id = row.source_run_ids[0] if row.source_run_ids else ""
+            claim = claim_line(row.id, row.provenance, run_id, embedded(_ENCODE(row.embedding_text)))
             return "" if claim in permitted else _unpermitted(claim)
         group = next((tag.removeprefix("group=") for tag in row.tags if tag.startswith("group=")), "")
-        documents.append(group_key(group) + _CLAIM + _ENCODE([embedded, f"{reading.path}: row {row.id}"]))
+        documents.append(group_key(group) + _CLAIM + _ENCODE([normalise(row.embedding_text), f"{reading.path}: row {row.id}"]))
         return ""
 
     return look

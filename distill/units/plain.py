@@ -57,6 +57,8 @@ class Fate(NamedTuple):
     """What the firewall lets such a run be used for, whatever the stage makes of it."""
     out: tuple[Kind, str] | None
     """Why the verdict alone keeps a run out, or None."""
+    score: bytes
+    """Its score as JSON."""
     head: bytes
     """The quarantine row of a run that is kept out, before its id; empty where it has none."""
     tail: bytes
@@ -84,16 +86,18 @@ class Fates:
         return found
 
     def _build(self, said: _Verdict) -> Fate:
-        run = Run(None, "", said.category, said.reasons, said.score, None, None, None, False)  # type: ignore[arg-type]  # noqa: FBT003 -- the verdict alone
+        run = Run(None, "", said.category, said.reasons, said.score, None, None, None, infrastructure=False)  # type: ignore[arg-type]  # no texts
         out, use = self._keep_out(run, self._config), use_of(said.category, said.reasons[0], self._config)
         if out is None or out[0] != "quarantined":
-            return Fate(said.category, said.reasons, use, out, b"", b"")
+            return Fate(said.category, said.reasons, use, out, _ENCODE(said.score), b"", b"")
         detail = f"{meaning_of(out[1])}; category {said.category} ({', '.join(said.reasons)})"
         row = QuarantineRow(
             stage=self._stage, reason=out[1], action=action_of(out[1]), evidence_id="", provenance="", detail=detail, raw=None
         )
         head, _, rest = _ENCODE(row).partition(b'"evidence_id":"')
-        return Fate(said.category, said.reasons, use, out, head + b'"evidence_id":"', rest.partition(b'"provenance":""')[2])
+        return Fate(
+            said.category, said.reasons, use, out, _ENCODE(said.score), head + b'"evidence_id":"', rest.partition(b'"provenance":""')[2]
+        )
 
 
 class _Place(msgspec.Struct, frozen=True, gc=False):
@@ -131,6 +135,8 @@ class PlainRun(msgspec.Struct, frozen=True, gc=False):
     """What the log says about how it went."""
     reference: msgspec.Raw
     """Empty in a plain run."""
+    tags: msgspec.Raw
+    """What the log says beside."""
     provenance: _Place
     """Where it stood."""
 
