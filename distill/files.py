@@ -5,10 +5,11 @@ What a line means is not here (`distill.jsonl`, `distill.formats`); which files 
 
 import gzip
 import io
+import mmap
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -21,10 +22,12 @@ from distill.jsonl import BadLine, RawLine
 from distill.plan import TEMPORARY
 from distill.readers import Limits, ReaderEntry, find_reader
 
-__all__ = ["HashedFile", "TargetFile", "keeper_of", "read_log", "read_records", "read_stream", "sync_folder", "write_whole"]
+__all__ = ["HashedFile", "TargetFile", "keeper_of", "read_log", "read_records", "read_stream", "sync_files", "write_whole"]
 
 PACKED_SUFFIXES = frozenset({".gz", ".zst"})
 _SPOOLED, _SPARE = 16, 64 << 20
+_EACH = 16
+"""Files that are synced one by one at most; each costs some milliseconds."""
 _STEP = 1 << 10  # of packed bytes at a time: a hostile frame unpacks to 32 MB at most from them
 
 
@@ -269,7 +272,7 @@ class TargetFile:
         self.hasher.update(line)
         self.records += 1
 
-    def write_block(self, data: bytes, records: int) -> None:
+    def write_block(self, data: bytes | mmap.mmap, records: int) -> None:
         """Add whole lines."""
         try:
             self._file.write(data)
@@ -277,6 +280,11 @@ class TargetFile:
             raise self._named(err) from err
         self.hasher.update(data)
         self.records += records
+
+    def write_file(self, path: str, records: int) -> None:
+        """Add the lines of a whole file that holds something; its bytes go from where the system keeps them, without a copy of ours."""
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:  # noqa: PTH123 -- once a unit
+            self.write_block(data, records)
 
     def _named(self, err: OSError) -> OSError:
         """Return the error with the path, which a failed write does not know."""
@@ -311,8 +319,20 @@ def write_whole(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring everything written so far on the folder's file system to the disk, once for many files."""
+def sync_files(folder: Path, paths: Sequence[Path]) -> None:
+    """Bring files of a folder to the disk: a few each by itself, many with everything that was written to its file system, at once."""
+    if len(paths) > _EACH:
+        _sync_all(folder)
+        return
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _sync_all(folder: Path) -> None:
     import ctypes  # noqa: PLC0415 -- only when a stage ends
 
     sync = getattr(ctypes.CDLL(None), "syncfs", None)

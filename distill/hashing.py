@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -41,17 +42,22 @@ def short_sums(data: bytes, ends: Sequence[int]) -> bytes:
 
 def hash_parts(parts: Iterable[str | bytes | None], *, prefix: bytes = b"") -> bytes:
     """Return the 32-byte blake3 of several parts, each preceded by its length (law 1)."""
-    pieces = [prefix]
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part or b""
-        length = len(data)
-        pieces += (_LENGTHS[length] if length < _SHORT else length.to_bytes(8, "little"), data)
-    return blake3(b"".join(pieces)).digest()
+    return blake3(prefix + _join(parts)).digest()
 
 
 def row_id(*parts: str | bytes | None) -> str:
     """Return the id of a row: the first 16 bytes of the blake3 of its parts, in hex (SPEC 3)."""
-    return hash_parts(parts)[:16].hex()
+    return blake3(_join(parts)).hexdigest(16)
+
+
+def _join(parts: Iterable[str | bytes | None]) -> bytes:
+    pieces: list[bytes] = []
+    for part in parts:
+        data = part.encode() if type(part) is str else part or b""
+        length = len(data)
+        pieces.append(_LENGTHS[length] if length < _SHORT else length.to_bytes(8, "little"))
+        pieces.append(data)  # type: ignore[arg-type]  # a text was encoded
+    return b"".join(pieces)
 
 
 def row_id_under(*head: str | None) -> Callable[[str], bytes]:
@@ -79,7 +85,7 @@ def record_ids(*head: str | None) -> Callable[[bytes], str]:
 
 def join_parts(*parts: str | None) -> bytes:
     """Return parts as they are hashed, each preceded by its length (law 1)."""
-    return b"".join([len(data).to_bytes(8, "little") + data for data in [(part or "").encode() for part in parts]])
+    return _join(parts)
 
 
 def short_hash(data: bytes) -> bytes:
@@ -131,8 +137,8 @@ class FileHasher:
         self._sha256 = hashlib.sha256() if sha256 else None
         self.bytes = 0
 
-    def update(self, data: bytes) -> None:
-        """Add the next bytes."""
+    def update(self, data: Any) -> None:
+        """Add the next bytes, or what gives them without a copy."""
         self._blake3.update(data)
         if self._sha256 is not None:
             self._sha256.update(data)

@@ -18,7 +18,7 @@ import msgspec
 
 from distill.config import Config
 from distill.errors import ContaminationError, DamagedPartError, IntegrityError
-from distill.files import HashedFile, TargetFile, keeper_of, read_log, sync_folder
+from distill.files import HashedFile, TargetFile, keeper_of, read_log, sync_files
 from distill.firewall import ROW_TYPES, Verdicts, check_rows
 from distill.formats import limits_of, reader_of
 from distill.hashing import aggregate_hash, hash_file
@@ -150,7 +150,7 @@ def _run(stage: Stage, work: Work, shop: Workshop) -> Finished:
                     outputs.add(row.target, row.key, row.value)
             written = outputs.close()
             _check_outputs(outputs, verdicts, work)
-        sync_folder(work.project)
+        sync_files(work.project, [file.temporary for file in outputs.files.values()])
         work.kept |= outputs.kept.keys()
         work.before_publish(written)
         outputs.publish()

@@ -202,8 +202,11 @@ Claim = Callable[[Any], str | None]
 """Looks at a row: None where nothing more need be asked of it, else what is wrong with what it claims, or nothing."""
 
 
-def _lines_in(ranges: list[Range]) -> frozenset[bytes]:
-    return frozenset(line for one in ranges for line in read_range(one).split(b"\n")[:-1])
+def _lines_in(ranges: list[Range]) -> set[bytes]:
+    found: set[bytes] = set()
+    for one in ranges:
+        found.update(read_range(one).split(b"\n")[:-1])
+    return found
 
 
 def _unpermitted(claim: bytes) -> str:
@@ -243,9 +246,17 @@ def _paired(part: PartWriter, reading: Reading) -> Claim:
             return "the id is not that of the two runs of the pair"
         claims.append(claim_line(both[:KEY], places[0], row.chosen_run_id, "imitate"))
         claims.append(claim_line(both[KEY:], places[1], row.rejected_run_id, "avoid"))
-        return ""
+        return None if _is_plain_pair(row) else ""
 
     return look
+
+
+def _is_plain_pair(row: Any) -> bool:
+    """Tell whether a pair is two answers to one question that differ in how they begin, so that nothing else can be wrong with it."""
+    if not (_is_exchange(row.prompt, row.chosen) and _is_exchange(row.prompt, row.rejected)) or row.chosen_run_id == row.rejected_run_id:
+        return False
+    one, other = row.chosen[0].content[:1], row.rejected[0].content[:1]
+    return one != other and not one.isspace() and not other.isspace()
 
 
 def _document(part: PartWriter, reading: Reading) -> Claim:

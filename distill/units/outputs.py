@@ -87,8 +87,10 @@ class Outputs:
             if section is None or not section.length:
                 continue
             place = self._shop.locate(part, name)
-            file.write_block(read_range(place), section.records)
-            if part.path not in self._shop.carried:
+            if part.path in self._shop.carried:
+                file.write_block(read_range(place), section.records)
+            else:
+                file.write_file(place.path, section.records)
                 Path(place.path).unlink()  # it stands in the target now
         waiting.clear()
 
