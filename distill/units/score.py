@@ -13,7 +13,7 @@ import msgspec
 
 from distill.books import Books
 from distill.jsonl import encode_row
-from distill.plan import EVIDENCE, RESOLUTION, FileRef
+from distill.plan import DECISIONS, EVIDENCE, RESOLUTION, FileRef
 from distill.schemas.scored_run import Category, ResolutionRow
 from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs
 from distill.stages.score import OUTCOMES, score_record
@@ -119,6 +119,8 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     plan = shop.work.plan
     refs = [FileRef(path, path) for path in plan.evidence]
     batches: list[list[Piece]] = []
+    if plan.decisions:
+        _read_reserved(shop, FileRef(DECISIONS, DECISIONS))
 
     def jobs() -> Iterator[Job]:
         for batch in batch_pieces(Piece(number, (unit,)) for number, ref in enumerate(refs) for unit in shop.cut(ref)):
@@ -134,6 +136,14 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, "runs")))
     told = list(shop.parts(_buckets("resolve_texts_bucket", pooled, "texts")))
     outputs.merge(RESOLUTION, [*pooled, *told], "rows", order="distill.units.score:resolution_order")
+
+
+def _read_reserved(shop: Workshop, ref: FileRef) -> None:
+    """Read a file whose records mean nothing yet: it is an input, so the receipt names it and its change is a reason to run."""
+    for _ in shop.cut(ref):
+        pass
+    with (shop.work.project / ref.path).open("rb") as lines:
+        shop.count_input(ref, sum(1 for _ in lines))
 
 
 def _buckets(function: str, parts: list[Part], section: str) -> Iterator[Job]:
