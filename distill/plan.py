@@ -15,7 +15,20 @@ from distill.config import Config, Source, named_groups
 from distill.errors import ConfigError
 from distill.formats import reader_of
 
-__all__ = ["DECISIONS", "EVIDENCE", "OWN", "REPORTS", "RESOLUTION", "SCORED", "TEMPORARY", "FileRef", "Plan", "RawLog", "build_plan"]
+__all__ = [
+    "DECISIONS",
+    "EVIDENCE",
+    "LEDGER",
+    "OWN",
+    "REPORTS",
+    "RESOLUTION",
+    "SCORED",
+    "TEMPORARY",
+    "FileRef",
+    "Plan",
+    "RawLog",
+    "build_plan",
+]
 
 EVIDENCE = "data/evidence"
 SCORED = "data/scored-runs"
@@ -23,6 +36,7 @@ RESOLUTION = "data/scored-runs/resolution.jsonl"
 DECISIONS = "reviews/decisions.jsonl"
 TEMPORARY = ".distill-tmp"
 REPORTS = "reports/distillation"
+LEDGER = f"{REPORTS}/ledger.jsonl"
 OWN = ("data", REPORTS, ".distill", *(f"exports/{name}" for name in ("index", "preference", "quarantine", "rag", "sft")))
 """Folders the build alone writes to, and deletes from: no log may lie there."""
 

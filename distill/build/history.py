@@ -106,12 +106,20 @@ def run_facts(run: AddedRun) -> dict[str, Any]:
 
 
 def read_runs(project: Path) -> list[str]:
-    """Return the ids of the runs added, oldest first: in the order of the ledger, then by their start."""
+    """Return the ids of the runs added, oldest first: in the order of the ledger, those it has no line of among them by their end."""
     present = set(runs_on_disk(project))
-    ordered = [line.run_id for line in read_ledger(project).lines if line.kind == "run" and line.run_id in present]
+    ended = {line.run_id: line.timestamp for line in read_ledger(project).lines if line.kind == "run" and line.run_id in present}
+    ordered = list(ended)
     rest = [read_run(project, run_id) for run_id in sorted(present - set(ordered))]
-    rest.sort(key=lambda run: (run.summary.started_at if run.summary else "", run.run_id))
-    return [*dict.fromkeys(ordered), *(run.run_id for run in rest)]
+    for run in sorted(rest, key=_end_of):
+        ended[run.run_id] = _end_of(run)
+        later = (place for place, run_id in enumerate(ordered) if ended[run_id] > ended[run.run_id])
+        ordered.insert(next(later, len(ordered)), run.run_id)
+    return ordered
+
+
+def _end_of(run: AddedRun) -> str:
+    return run.summary.ended_at if run.summary else ""
 
 
 def refresh_runs(project: Project) -> list[str]:
@@ -127,13 +135,14 @@ def refresh_runs(project: Project) -> list[str]:
 
 
 def complete_ledger(project: Project) -> None:
-    """Write the ledger line of the newest run where a kill left it without one; this is no alarm."""
+    """Write the ledger line of the newest run where a kill left it without one; this is no alarm, an older one without is."""
     present = runs_on_disk(project.folder)
     ledger = read_ledger(project.folder)
-    missing = set(present) - {line.run_id for line in ledger.lines if line.kind == "run"}
-    runs = sorted((read_run(project.folder, run_id) for run_id in missing), key=lambda run: run.summary.started_at if run.summary else "")
+    told = [line for line in ledger.lines if line.kind == "run"]
+    missing = set(present) - {line.run_id for line in told}
+    runs = sorted((read_run(project.folder, run_id) for run_id in missing), key=_end_of)
     for run in runs[-1:]:
-        if run.summary is None or run.summary_blake3 is None:
+        if run.summary is None or run.summary_blake3 is None or (told and told[-1].timestamp > run.summary.ended_at):
             continue
         events = project.store.events()
         lines = [tamper_line(run.summary, path, detail) for _, path, detail in events]

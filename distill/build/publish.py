@@ -16,7 +16,7 @@ from distill.build.ledger import Ledger, append_lines, read_ledger, run_line, sa
 from distill.build.session import Session, now
 from distill.build.verdict import adds_nothing, failure_of, newest_holding
 from distill.canonical import dump_sorted
-from distill.config import setting_values
+from distill.config import drift_fails, setting_values
 from distill.drift import PriorRun, ThisRun, build_drift
 from distill.errors import IntegrityError, SchemaError
 from distill.files import write_whole
@@ -47,11 +47,12 @@ def publish_run(project: Project, session: Session, out: TextIO) -> str | None:
     found = newest_holding(project, stages)
     if found is not None and adds_nothing(project, stages, found[1]):
         run_id, facts = found
-        head = _remember_head(project, read_ledger(project.folder))
+        ledger = _check_ledger(project)
+        head = _remember_head(project, ledger) if ledger.problem is None else ledger.head or "empty"
         store.save_meta("running", None)
         run = read_run(project.folder, run_id)
         out.write(render_text(run, title=f"nothing new; the verdict of run {run_id} stands", head=head))
-        return failure_of(facts, project.config.drift.fail_on)
+        return failure_of(facts, project.config.drift.fail_on) or _broken(ledger, project.config.drift.fail_on)
     store.save_meta("running", session.run_id)
     run = _add_run(project, session, [_receipt(stage, project, session) for stage in stages])
     head = _remember_head(project, read_ledger(project.folder))
@@ -61,10 +62,31 @@ def publish_run(project: Project, session: Session, out: TextIO) -> str | None:
 
 
 def _remember_head(project: Project, ledger: Ledger) -> str:
+    """Return the head; it is remembered, and the ledger's hash beside it, so that a no-op sees that nobody changed it."""
     head = ledger.head or "empty"
-    if project.store.meta("head") != head:
-        project.store.save_meta("head", head)
+    for name, value in (("head", head), ("ledger", hash_bytes(ledger.data))):
+        if project.store.meta(name) != value:
+            project.store.save_meta(name, value)
     return head
+
+
+def _check_ledger(project: Project) -> Ledger:
+    """Return the ledger; one without a run that is there, or without the head that was told last, is broken too."""
+    ledger = read_ledger(project.folder)
+    if ledger.problem is not None:
+        return ledger
+    lost = sorted(set(runs_on_disk(project.folder)) - {line.run_id for line in ledger.lines if line.kind == "run"})
+    told = project.store.meta("head")
+    if lost:
+        return msgspec.structs.replace(ledger, problem=f"it has no line of run {', '.join(lost)}")
+    if told not in {None, "empty", *map(hash_bytes, ledger.data.splitlines())}:
+        return msgspec.structs.replace(ledger, problem=f"the head that was told last, {told}, is in no line of it")
+    return ledger
+
+
+def _broken(ledger: Ledger, fail_on: str) -> str | None:
+    """Return why a ledger that broke since the newest run fails this one, or None."""
+    return f"the ledger is broken: {ledger.problem}" if ledger.problem is not None and drift_fails("alert", fail_on) else None
 
 
 def _receipt(stage: Stage, project: Project, session: Session) -> StageReceipt:
@@ -125,10 +147,7 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
     )  # fmt: skip
     drift = build_drift(ThisRun(summary, receipts, _sources(project)), prior[1] if prior else None, project.config.drift)
     events = project.store.events()
-    ledger = read_ledger(project.folder)
-    lost = sorted(set(runs_on_disk(project.folder)) - {line.run_id for line in ledger.lines if line.kind == "run"})
-    if lost and ledger.problem is None:
-        ledger = msgspec.structs.replace(ledger, problem=f"it has no line of run {', '.join(lost)}")
+    ledger = _check_ledger(project)
     if ledger.problem is not None:
         drift = msgspec.structs.replace(drift, severity="alert", flags=[*drift.flags, f"the ledger is broken: {ledger.problem}"])
     data = encode_document(summary)

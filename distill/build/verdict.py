@@ -3,7 +3,7 @@
 from typing import Any
 
 from distill.build.decision import Project, decide
-from distill.plan import REPORTS
+from distill.plan import LEDGER, REPORTS
 from distill.stages import STAGES, Stage
 
 __all__ = ["adds_nothing", "failure_of", "is_settled", "newest_holding", "repeat_verdict"]
@@ -54,6 +54,8 @@ def is_settled(project: Project, tasks: tuple[str, ...], *, known: set[str]) -> 
     if found is None or any(stage.name not in known and decide(stage, project).run for stage in stages):
         return False
     run_id, facts = found
+    if project.store.hash_of(LEDGER) != project.store.meta("ledger"):
+        return False  # it is read again, so that the head is told that lies there
     if not adds_nothing(project, stages, facts) or failure_of(facts, project.config.drift.fail_on) is not None:
         return False
     _SETTLED.append(f"up to date: run {run_id} passed; ledger head {project.store.meta('head') or 'unknown'}\n")
