@@ -5,6 +5,7 @@ here, and nowhere else.
 """
 
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,9 @@ def _load() -> Project:
             _sweep(project)
     except (ConfigError, LockedError) as err:
         sys.stderr.write(f"{err}\n")
+        raise SystemExit(2) from err
+    except (OSError, sqlite3.Error) as err:
+        sys.stderr.write(f"the project cannot be loaded: {err}; its folder .distill must be writable, and the settings readable\n")
         raise SystemExit(2) from err
     return project
 
