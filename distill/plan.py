@@ -18,6 +18,7 @@ from distill.formats import reader_of
 __all__ = [
     "DECISIONS",
     "EVIDENCE",
+    "LATEST",
     "LEDGER",
     "OWN",
     "REPORTS",
@@ -37,6 +38,7 @@ DECISIONS = "reviews/decisions.jsonl"
 TEMPORARY = ".distill-tmp"
 REPORTS = "reports/distillation"
 LEDGER = f"{REPORTS}/ledger.jsonl"
+LATEST = f"{REPORTS}/latest"
 OWN = ("data", REPORTS, ".distill", *(f"exports/{name}" for name in ("index", "preference", "quarantine", "rag", "sft")))
 """Folders the build alone writes to, and deletes from: no log may lie there."""
 

@@ -1,10 +1,11 @@
 """The runs that were added: read from their directories, in the order of the ledger (SPEC 1, SPEC 6)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from distill.build.decision import Project
-from distill.build.ledger import append_lines, read_ledger, run_line, save_ledger, tamper_line
+from distill.build.ledger import Ledger, append_lines, read_ledger, run_line, save_ledger, tamper_line
 from distill.build.store import Trace
 from distill.errors import SchemaError
 from distill.hashing import hash_bytes
@@ -18,6 +19,7 @@ from distill.summary import stable_hash
 
 __all__ = [
     "AddedRun", "complete_ledger", "read_receipt", "read_run", "read_runs", "rebuild_store", "refresh_runs", "run_facts", "runs_on_disk",
+    "summaries_told",
 ]  # fmt: skip
 
 
@@ -60,8 +62,13 @@ def read_receipt(path: Path) -> StageReceipt:
     return receipt
 
 
-def read_run(project: Path, run_id: str) -> AddedRun:
-    """Read one run directory; what is damaged is named in `problems`."""
+def summaries_told(ledger: Ledger) -> dict[str, str]:
+    """Return run id to the blake3 of its summary, as the ledger has it."""
+    return {line.run_id: line.summary_blake3 for line in ledger.lines if line.summary_blake3 is not None}
+
+
+def read_run(project: Path, run_id: str, *, told: Mapping[str, str] | None = None) -> AddedRun:
+    """Read one run directory; what is damaged, or has not the hash that was `told` of it, is named in `problems`."""
     folder = project / REPORTS / run_id
     problems: list[str] = []
     receipts: dict[str, StageReceipt] = {}
@@ -70,6 +77,9 @@ def read_run(project: Path, run_id: str) -> AddedRun:
         data = (folder / "summary.json").read_bytes()
         digest = hash_bytes(data)
         summary = decode_document(data, RunSummary, place="summary.json")
+        stated = (told or {}).get(run_id, digest)
+        if stated != digest:
+            problems.append(f"summary.json of run {run_id} was changed: blake3 is {digest}, the ledger says {stated}")
     except (OSError, SchemaError) as err:
         problems.append(f"summary.json of run {run_id} cannot be read: {err}")
     named = {stage.stage for stage in summary.stages} if summary else {stage.name for stage in STAGES}

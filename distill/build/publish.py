@@ -11,10 +11,10 @@ import msgspec
 
 from distill.build.decision import Project
 from distill.build.execution import git_of_run
-from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts, runs_on_disk
+from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts, runs_on_disk, summaries_told
 from distill.build.ledger import Ledger, append_lines, read_ledger, run_line, save_ledger, tamper_line
 from distill.build.session import Session, now
-from distill.build.verdict import adds_nothing, failure_of, newest_holding
+from distill.build.verdict import adds_nothing, failure_of, names_latest, newest_full, newest_holding
 from distill.canonical import dump_sorted
 from distill.config import drift_fails, setting_values
 from distill.drift import PriorRun, ThisRun, build_drift
@@ -22,7 +22,7 @@ from distill.errors import IntegrityError, SchemaError
 from distill.files import write_whole
 from distill.hashing import hash_bytes
 from distill.jsonl import decode_document, encode_document
-from distill.plan import REPORTS, TEMPORARY
+from distill.plan import LATEST, REPORTS, TEMPORARY
 from distill.report.markdown import render_summary
 from distill.report.text import render_text
 from distill.schemas.drift_report import DriftReport
@@ -43,6 +43,7 @@ def publish_run(project: Project, session: Session, out: TextIO) -> str | None:
     store = project.store
     complete_ledger(project)
     refresh_runs(project)
+    _name_latest(project)
     stages = [stage_named(name) for name in session.reached]
     found = newest_holding(project, stages)
     if found is not None and adds_nothing(project, stages, found[1]):
@@ -59,6 +60,13 @@ def publish_run(project: Project, session: Session, out: TextIO) -> str | None:
     store.save_meta("running", None)
     out.write(render_text(run, title=f"run {run.run_id}", head=head))
     return failure_of(run_facts(run), project.config.drift.fail_on)
+
+
+def _name_latest(project: Project) -> None:
+    """Let `latest` name the newest full run, where it does not."""
+    newest = newest_full(project)
+    if newest is not None and not names_latest(project, newest):
+        write_whole(project.folder / LATEST, f"{newest}\n".encode())
 
 
 def _remember_head(project: Project, ledger: Ledger) -> str:
@@ -79,7 +87,7 @@ def _check_ledger(project: Project) -> Ledger:
     told = project.store.meta("head")
     if lost:
         return msgspec.structs.replace(ledger, problem=f"it has no line of run {', '.join(lost)}")
-    if told not in {None, "empty", *map(hash_bytes, ledger.data.splitlines())}:
+    if ledger.data and told not in {None, "empty", *map(hash_bytes, ledger.data.splitlines())}:
         return msgspec.structs.replace(ledger, problem=f"the head that was told last, {told}, is in no line of it")
     return ledger
 
@@ -117,7 +125,7 @@ def _prior(project: Project) -> tuple[AddedRun, PriorRun] | None:
     known = frozenset(reason for _, facts in runs for reason in facts["reasons"])
     for run_id, facts in runs:
         if facts["scope"] != "partial":
-            run = read_run(project.folder, run_id)
+            run = read_run(project.folder, run_id, told=summaries_told(read_ledger(project.folder)))
             return run, PriorRun(run_id, run.summary, run.receipts, run.problems, known, _good_runs(project))
     return None
 
@@ -156,9 +164,8 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
     run = AddedRun(session.run_id, summary, hash_bytes(data), {r.stage: r for r in receipts}, drift.severity, [])
     _write_folder(project, run, drift, ledger.head or "")
     save_ledger(project.folder, ledger)
-    if summary.scope == "full":
-        write_whole(project.folder / REPORTS / "latest", f"{session.run_id}\n".encode())
     _remember(project, run, [identity for identity, _, _ in events])
+    _name_latest(project)
     return run
 
 
