@@ -18,6 +18,7 @@ from distill.build.backend import Backend, Checker
 from distill.build.decision import Project
 from distill.build.lock import take_lock
 from distill.build.project import UpToDate, check_paths, load_settings, set_project
+from distill.build.session import check_given
 from distill.errors import ConfigError, LockedError
 from distill.plan import TEMPORARY, build_plan
 from distill.stages import STAGES
@@ -62,6 +63,7 @@ def _load() -> Project:
     try:
         _check_encoding()
         _check_guard(command)
+        check_given()
         if command is not None and command.name in _LOCKING:
             take_lock(folder)
         config = load_settings(folder)
