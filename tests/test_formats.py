@@ -88,6 +88,8 @@ REVIEW_BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "confidence_text": ({"confidence": "high"}, "mistyped_field", "`$.confidence`"),
     "confidence_percent": ({"confidence": 85}, "mistyped_field", "Expected `float` <= 1.0 - at `$.confidence`"),
     "confidence_negative": ({"confidence": -0.1}, "mistyped_field", "Expected `float` >= 0.0 - at `$.confidence`"),
+    "verdict_that_says_missing": ({"verdict": "missing required field"}, "mistyped_field", "Invalid enum value"),
+    "cost_out_of_range": ({"cost_usd": 10**400}, "number_out_of_range", "`$.cost_usd`"),
     "attempt_text": ({"accepted_on_attempt": "2"}, "mistyped_field", "`$.accepted_on_attempt`"),
 }
 
