@@ -28,7 +28,7 @@ class Check:
     def choice(self, place: str, value: Any, known: tuple[str, ...]) -> None:
         """Note a value that is set and not one of those."""
         if value is not None and value not in known:
-            self.say(place, f"found {value!r}, expected one of {', '.join(known)}{nearest(str(value), known)}")
+            self.say(place, f"found {value!r}, expected one of {', '.join(known)}{_closest(str(value), known)}")
 
     def typed(self, place: str, value: Any, kind: type | tuple[type, ...], name: str) -> bool:
         """Note a value of another type, and tell whether it is right; true and false are no numbers."""
@@ -50,8 +50,8 @@ class Check:
         """Note what is no finite number of zero or more, and tell whether it is one."""
         if not self.typed(place, value, int if whole else (int, float), "a whole number" if whole else "a number"):
             return False
-        if not value >= 0:  # nan too
-            self.say(place, f"found {value!r}, expected zero or more")
+        if not 0 <= value < math.inf:  # nan too
+            self.say(place, f"found {value!r}, expected {'a finite number' if value == math.inf else 'zero or more'}")
             return False
         if value == math.inf:  # no document can hold it
             self.say(place, f"found {value!r}, expected a finite number")
@@ -75,9 +75,14 @@ class Check:
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
     """Return the way out for an unknown name: the one most like it, or all there are."""
+    if not known:
+        return ""
+    return _closest(name, known) or f"; known: {', '.join(known)}"
+
+
+def _closest(name: str, known: tuple[str, ...]) -> str:
+    """Return the known name most like another, as a question, or nothing."""
     from difflib import get_close_matches  # noqa: PLC0415 -- only where something is wrong
 
     close = get_close_matches(name, known, n=1)
-    if not known:
-        return ""
-    return f"; did you mean {close[0]!r}" if close else f"; known: {', '.join(known)}"
+    return f"; did you mean {close[0]!r}" if close else ""

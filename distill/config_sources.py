@@ -61,6 +61,8 @@ def _scalars(check: Check, place: str, table: dict[str, Any]) -> dict[str, Any]:
         elif key not in _STRUCTURED and check.typed(at, value, str, "a string"):
             values[key] = value
             check.choice(at, value, _CHOICES.get(key, (value,)))
+            if "\0" in value:
+                check.say(at, f"found {value!r}, expected no NUL, which no path can hold")
     return values
 
 

@@ -159,8 +159,7 @@ def read_lines(file: BinaryIO, *, max_line_bytes: int, number: int = 0, offset: 
         rest = file.read(3)
         if rest == _BOM:
             offset, rest = 3, b""
-    while True:
-        chunk = file.read(_CHUNK)
+    for chunk in _join_chunks(file, max_line_bytes):
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop() if chunk else b""
         last = len(lines) - 1
@@ -181,6 +180,21 @@ def read_lines(file: BinaryIO, *, max_line_bytes: int, number: int = 0, offset: 
         if long.bytes or len(rest) > max_line_bytes + 1:
             long.update(rest[:-1])
             rest = rest[-1:]  # it may be the first half of a CRLF
+
+
+def _join_chunks(file: BinaryIO, limit: int) -> Iterator[bytes]:
+    """Yield chunks that hold a line end or are beyond `limit`, so that a long line is joined once and not with every chunk."""
+    held: list[bytes] = []
+    size = 0
+    while chunk := file.read(_CHUNK):
+        held.append(chunk)
+        size += len(chunk)
+        if b"\n" in chunk or size > limit:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+    yield b""
 
 
 class _LongLine(FileHasher):

@@ -15,7 +15,21 @@ from distill.config import Config, Source, named_groups
 from distill.errors import ConfigError
 from distill.formats import reader_of
 
-__all__ = ["DECISIONS", "EVIDENCE", "REPORTS", "RESOLUTION", "SCORED", "TEMPORARY", "FileRef", "Plan", "RawLog", "build_plan"]
+__all__ = [
+    "DECISIONS",
+    "EVIDENCE",
+    "LATEST",
+    "LEDGER",
+    "OWN",
+    "REPORTS",
+    "RESOLUTION",
+    "SCORED",
+    "TEMPORARY",
+    "FileRef",
+    "Plan",
+    "RawLog",
+    "build_plan",
+]
 
 EVIDENCE = "data/evidence"
 SCORED = "data/scored-runs"
@@ -23,6 +37,10 @@ RESOLUTION = "data/scored-runs/resolution.jsonl"
 DECISIONS = "reviews/decisions.jsonl"
 TEMPORARY = ".distill-tmp"
 REPORTS = "reports/distillation"
+LEDGER = f"{REPORTS}/ledger.jsonl"
+LATEST = f"{REPORTS}/latest"
+OWN = ("data", REPORTS, ".distill", *(f"exports/{name}" for name in ("index", "preference", "quarantine", "rag", "sft")))
+"""Folders the build alone writes to, and deletes from: no log may lie there."""
 
 
 class FileRef(NamedTuple):
@@ -74,13 +92,15 @@ def build_plan(project: Path, config: Config) -> Plan:
     """Look up the raw logs of every source, and the files its lookups and verdicts name.
 
     Raises:
-        ConfigError: a source matches no file, a file leaves its root, is not there or belongs to two sources, two
-            partitions collide; all problems at once.
+        ConfigError: a source matches no file, a file leaves its root, is not there, belongs to two sources or lies where
+            the build writes, two partitions collide; all problems at once.
     """
     problems: list[str] = []
     logs = [log for source in config.sources for log in _find_logs(project, source, problems)]
     sides = {ref.recorded: ref for source in config.sources for ref in _find_sides(project, source, problems)}
-    _check_partitions(project, logs, problems)
+    places = {real: log.file for real, log in _check_partitions(project, logs, problems).items()}
+    places |= {os.path.realpath(project / ref.path): ref for ref in sides.values()}
+    _check_places(project, places, problems)
     twice = [log.file.recorded for log in logs if log.file.recorded in sides]
     problems += [f"{name}: is a log and a lookup or verdict file of one source; narrow its glob" for name in twice]
     if problems:
@@ -156,7 +176,8 @@ def _partition(source: Source, below: str, *, by_folder: bool) -> str:
     return f"{source.prefix}/{name}".strip("/")
 
 
-def _check_partitions(project: Path, logs: list[RawLog], problems: list[str]) -> None:
+def _check_partitions(project: Path, logs: list[RawLog], problems: list[str]) -> dict[str, RawLog]:
+    """Return the logs by their real paths; note what two of them share."""
     by_file: dict[str, RawLog] = {}
     by_partition: dict[str, RawLog] = {}
     for log in logs:
@@ -177,3 +198,17 @@ def _check_partitions(project: Path, logs: list[RawLog], problems: list[str]) ->
         problems += [
             f"partition {name!r}: {parent!r} is a partition too and cannot also be a folder" for parent in parents if parent in by_partition
         ]
+    return by_file
+
+
+def _check_places(project: Path, files: dict[str, FileRef], problems: list[str]) -> None:
+    """Note files where the build writes: it would read its own output, and `doit clean` would delete what it cannot make again."""
+    own = [(name, os.path.realpath(project / name) + os.sep) for name in OWN]
+    met: dict[tuple[str, str], list[str]] = {}
+    for real, file in files.items():
+        for name, folder in own:
+            if file.path.startswith(name + os.sep) or real.startswith(folder):
+                met.setdefault((file.recorded.split("/")[0], name), []).append(file.recorded)
+    for (_, name), found in met.items():
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        problems.append(f"{found[0]}{more}: below {name}/, where the build writes and deletes; keep logs elsewhere, or narrow the glob")

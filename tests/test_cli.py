@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import STAGE_NAMES, Project, sample_project
+from tests.harness import STAGE_NAMES, Project, outcome, sample_project
 
 
 def test_run_all_is_doit(tmp_path: Path) -> None:
@@ -163,3 +163,44 @@ def test_no_arguments_show_the_commands(built: Project) -> None:
     """Without arguments the commands are named; a usage error exits 2."""
     assert all(word in built.distill().text for word in ("run-all", "read", "runs", "search"))
     assert built.distill("no-such-command").code == 2
+
+
+def test_a_summary_that_is_not_the_ledgers_is_told(project: Project) -> None:
+    """A verdict edited in a summary is told by `read`, `runs` and the drift of the next run; so is a receipt."""
+    (run,) = project.runs
+    project.replace_text(f"reports/distillation/{run}/summary.json", '"overall_passed": true', '"overall_passed": false')
+    project.replace_text(f"reports/distillation/{run}/score.json", '"unit": "run"', '"unit": "runs"')
+
+    said = [project.distill("read").out, project.distill("read", "--json").out, project.distill("runs").out]
+    project.log("2026/05/01/outcomes.jsonl", [outcome("run-9", task_id="task-9")])
+    project.doit()
+
+    assert [name for name in ("summary", "score") for text in said if f"{name}.json of run {run} was changed" not in text] == []
+    assert [flag.split(":")[0] for flag in project.document("drift.json")["flags"][:2]] == [
+        f"{name}.json of run {run} was changed" for name in ("summary", "score")
+    ]
+
+
+@pytest.mark.parametrize("text", ["nonsense\n", "", None])
+def test_latest_is_told_and_written_again(project: Project, text: str | None) -> None:
+    """`read` says that `latest` names no run; the next doit, which adds nothing, writes it again."""
+    latest = project.folder / "reports/distillation/latest"
+    latest.unlink() if text is None else latest.write_text(text)
+
+    read = project.distill("read")
+
+    assert (read.code, read.out) == (2, "")
+    assert "reports/distillation/latest" in read.err
+    assert "run doit" in read.err
+    assert (project.doit().code, latest.read_text()) == (0, f"{project.runs[0]}\n")
+    assert (len(project.runs), project.doit().executed) == (1, [])
+
+
+def test_read_says_where_a_record_of_an_array_stood(tmp_path: Path) -> None:
+    """What became of a run in an array is told with its place in the array."""
+    config = '[[sources]]\nname = "a"\nglob = "logs/a.json"\nreader = "json_array"\n'
+    project = Project(tmp_path / "project", config=config + 'fields = { run_id = { path = "id" }, response = { path = "said" } }\n')
+    project.write("logs/a.json", '[{"id": "r-0", "said": "no"}, {"id": "r-1", "said": "yes"}]')
+    project.doit()
+
+    assert "from a/logs/a.json[1] at byte 30\n" in project.distill("read", "--run-id", "r-1").out

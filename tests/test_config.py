@@ -62,6 +62,9 @@ ONE: dict[str, tuple[str, str]] = {
     "source_key": (NATIVE + "globs = 1\n", "sources[0].globs: unknown key; did you mean 'glob'?"),
     "source_text": (NATIVE + "root = 1\n", "sources[0].root: found 1, expected a string"),
     "source_flag": (NATIVE + 'optional = "yes"\n', "sources[0].optional: found 'yes', expected true or false"),
+    "endless": ("max_skipped = inf\n" + NATIVE, "max_skipped: found inf, expected a finite number"),
+    "endless_threshold": ("drift = { warn_pct = inf }\n" + NATIVE, "drift.warn_pct: found inf, expected a finite number"),
+    "nul": (NATIVE + 'partition_prefix = "a\\u0000b"\n', "sources[0].partition_prefix: found 'a\\x00b', expected no NUL"),
     "uses": (NATIVE + 'uses = ["sale"]\n', "sources[0].uses: found 'sale', expected one of rag, sft, preference, publish"),
     "scope": (NATIVE + 'run_id_scope = "global"\n', "sources[0].run_id_scope: found 'global', expected one of source, project"),
     "name_missing": ('[[sources]]\nglob = "*"\nformat = "outcomes"\n', "sources[0].name: is missing"),
@@ -171,6 +174,13 @@ def test_all_mistakes_come_in_one_message() -> None:
     lines = str(caught.value).splitlines()
     assert len(lines) == len(caught.value.problems) == 7
     assert all(line.startswith("distill.toml: ") for line in lines)
+
+
+def test_choices_are_listed_once() -> None:
+    """A word unlike every choice is answered with the choices, and not with them again as what is known."""
+    (problem,) = problems(NATIVE + 'uses = ["war"]\n')
+
+    assert problem.endswith("found 'war', expected one of rag, sft, preference, publish")
 
 
 def test_mistake_is_told_once() -> None:

@@ -231,3 +231,15 @@ def test_a_run_id_given_twice_is_told(project: Project) -> None:
 
     assert [(run.code, "Traceback" in run.text) for run in runs] == [(0, False), (1, False)]
     assert "reports/distillation/given: is there already; a run id is used once" in runs[1].text
+
+
+@pytest.mark.parametrize(("name", "value"), [("DISTILL_RUN_ID", "../../evil"), ("DISTILL_RUN_ID", "latest"), ("DISTILL_NOW", "today")])
+def test_what_cannot_stand_in_for_the_run_is_refused(project: Project, name: str, value: str) -> None:
+    """A run id that is no folder of its own, and a clock that tells no time, are exit status 2 before anything is written."""
+    before = project.tree()
+
+    result = project.doit("--always", env={name: value})
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"{name}: found {value!r}, expected")
+    assert project.tree() == before

@@ -86,6 +86,10 @@ REVIEW_BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "nothing": ({"verdict": None}, "missing_field", "neither response nor messages nor verdict"),
     "verdict_unknown": ({"verdict": "approve"}, "mistyped_field", "Invalid enum value 'approve' - at `$.verdict`"),
     "confidence_text": ({"confidence": "high"}, "mistyped_field", "`$.confidence`"),
+    "confidence_percent": ({"confidence": 85}, "mistyped_field", "Expected `float` <= 1.0 - at `$.confidence`"),
+    "confidence_negative": ({"confidence": -0.1}, "mistyped_field", "Expected `float` >= 0.0 - at `$.confidence`"),
+    "verdict_that_says_missing": ({"verdict": "missing required field"}, "mistyped_field", "Invalid enum value"),
+    "cost_out_of_range": ({"cost_usd": 10**400}, "number_out_of_range", "`$.cost_usd`"),
     "attempt_text": ({"accepted_on_attempt": "2"}, "mistyped_field", "`$.accepted_on_attempt`"),
 }
 
@@ -351,7 +355,8 @@ def test_judge_over_nothing_is_no_signal(record: dict[str, Any], counts: bool) -
     [(WORDS, {"v": 1}, "v: found 1, expected one of [True, 'ok', False, 0, 'half', 'down']"),
      (WORDS, {"v": []}, "v: found [], expected one of"), (BOUNDS, {"v": True}, "expected a number between the thresholds"),
      (BOUNDS, {"v": "0.5"}, "expected a number between the thresholds"), (BOUNDS, {"v": 1, "sure": "very"}, "sure: found 'very'"),
-     (BOUNDS, {"v": 1, "sure": True}, "sure: found True")],
+     (BOUNDS, {"v": 1, "sure": True}, "sure: found True"), (BOUNDS, {"v": 1, "sure": 85}, "sure: found 85, expected a fraction of 1"),
+     (BOUNDS, {"v": 1, "sure": -1}, "sure: found -1, expected a fraction of 1")],
 )  # fmt: skip
 def test_unknown_raw_value_is_not_guessed_at(spec: SignalSpec, record: dict[str, Any], detail: str) -> None:
     """A raw value that the mapping does not name skips the record; 1 is not true and 0 is not false."""

@@ -160,6 +160,18 @@ def test_a_config_error_is_told_at_load(project: Project, old: str, new: str, sa
     assert project.tree() == before
 
 
+@pytest.mark.parametrize(("place", "words"), [(".distill", ()), (".distill", ("list",)), (".distill/lock", ())])
+def test_a_store_that_cannot_be_opened_is_told_at_load(tmp_path: Path, place: str, words: tuple[str, ...]) -> None:
+    """What stands where the build's own folder or lock must be is one line and exit status 2, not a traceback and 3."""
+    project = sample_project(tmp_path / "project")
+    (project.folder / place).mkdir(parents=True) if place != ".distill" else project.write(place, "")
+
+    result = project.doit(*words)
+
+    assert (result.code, result.out, len(result.err.splitlines())) == (2, "", 1)
+    assert place in result.err
+
+
 def test_an_edit_of_a_log_with_its_time_put_back_is_noticed(project: Project) -> None:
     """A log changed without change of size and with its mtime restored is read again."""
     path = project.folder / LOG

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from distill.units.parts import ORDERED, Part
-from tests.harness import CONFIG, DODO, STAGE_NAMES, Project, many_outcomes, outcome
+from tests.harness import CONFIG, DODO, STAGE_NAMES, Project, many_outcomes, outcome, sample_project
 
 LOG = "logs/2026/outcomes.jsonl"
 SMALL = """from distill.units import cutting, workshop
@@ -306,3 +306,18 @@ def test_rows_of_one_run_are_brought_together_again_when_one_comes(project: Proj
     assert count(made())["export-sft"] == 2
     assert project.data_files() == at_once.data_files()
     assert "superseded_by_review" in {row["kind"] for row in project.rows("data/scored-runs/resolution.jsonl")}
+
+
+def test_the_reserved_file_of_decisions_is_an_input_of_score(tmp_path: Path) -> None:
+    """A reviews/decisions.jsonl is read, receipted and warned of, though it decides nothing yet; a changed one runs score again."""
+    project = sample_project(tmp_path / "project")
+    project.write("reviews/decisions.jsonl", '{"a": 1}\n{"b": 2}')
+
+    first = project.doit()
+    receipt = project.receipts()["score"]
+    project.write("reviews/decisions.jsonl", '{"a": 1}\n')
+
+    assert first.code == 0, first.text
+    assert {file["path"]: file["record_count"] for file in receipt["inputs"]["files"]}["reviews/decisions.jsonl"] == 2
+    assert receipt["validation"]["warnings"] == ["reviews/decisions.jsonl is reserved for reviews and not read yet"]
+    assert project.doit().executed == ["score", "summary"]

@@ -1,5 +1,6 @@
 """`distill init` (SPEC 8, issue 5.3): what it writes, what it proposes, and what it leaves to a person."""
 
+import json
 import re
 import textwrap
 from pathlib import Path
@@ -167,6 +168,17 @@ def test_a_file_outside_the_folder_is_left_out(tmp_path: Path) -> None:
     survey = survey_files(tmp_path / "logs", find_files(tmp_path / "logs", is_project=False))
 
     assert (survey.groups, survey.left) == ((), (("link.jsonl", "lies outside the folder"),))
+
+
+def test_logs_where_the_build_will_write_are_told(tmp_path: Path) -> None:
+    """Logs in the project's own data folder are refused at once, not by the first build."""
+    project = empty_project(tmp_path)
+    project.write("data/raw/outcomes.jsonl", json.dumps(NATIVE) + "\n")
+
+    result = project.distill("init", "data/raw")
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "data/raw: is or lies below data/, where the build writes and deletes; move the logs elsewhere\n"
 
 
 def test_what_the_project_builds_is_no_log(tmp_path: Path) -> None:

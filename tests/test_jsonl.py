@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distill import jsonl
 from distill.errors import SchemaError
 from distill.hashing import hash_bytes
 from distill.jsonl import RAW_KEPT, BadLine, RawLine, decode_document, decode_line, encode_document, encode_row, read_lines
@@ -313,3 +314,15 @@ def test_document_too_deep_to_decode_is_a_schema_error() -> None:
 
     with pytest.raises(SchemaError, match=r"^place: "):
         decode_document(deep, EvidenceRecord, place="place")
+
+
+def test_a_long_line_is_joined_once() -> None:
+    """A line of many chunks costs its length once: nothing is handed on before its end, or before it is beyond the bound."""
+    line = b"x" * (8 * jsonl._CHUNK)
+
+    within = list(jsonl._join_chunks(BytesIO(line + b"\nnext"), len(line)))
+    beyond = list(jsonl._join_chunks(BytesIO(line + b"\nnext"), 3 * jsonl._CHUNK))
+
+    assert within == [line + b"\nnext", b""]
+    assert max(map(len, beyond)) <= 4 * jsonl._CHUNK
+    assert b"".join(beyond) == line + b"\nnext"

@@ -67,6 +67,15 @@ def test_tokens_are_counts() -> None:
     assert refused(text, {"u": {"o": -1}}) == "mistyped_field: tokens.output: found -1, expected a count of zero or more"
 
 
+@pytest.mark.parametrize("name", ["latency_ms", "cost_usd"])
+def test_a_number_no_float_holds_skips_its_record(name: str) -> None:
+    """SPEC 9: a number out of range skips that record alone, and not the whole of collect; a count keeps it."""
+    text = f'[sources.fields]\n{name} = {{ path = "n" }}\nattempts = {{ path = "a" }}\n'
+
+    assert refused(text, {"n": 10**400}) == f"number_out_of_range: {name}: found a number of 401 digits, expected one a float can hold"
+    assert values(text, {"n": 10**300, "a": 10**400})["attempts"] == 10**400
+
+
 # the conversation
 
 ROLES = 'roles = { Planner = "assistant", env = "tool" }\n'

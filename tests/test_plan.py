@@ -271,3 +271,26 @@ def test_second_file_must_lie_below_the_root(tmp_path: Path, path: str, found: s
     (problem,) = problems_of(tmp_path, beside(path))
 
     assert found in problem.replace("leaves the root 'logs';", "leaves the root 'logs' of its source;")
+
+
+@pytest.mark.parametrize("place", ["data/raw/x.jsonl", "data/evidence/src/x.jsonl", "exports/sft/x.jsonl", "reports/distillation/x.jsonl"])
+def test_logs_where_the_build_writes_are_refused(tmp_path: Path, place: str) -> None:
+    """A log among the files of the build would be read as its own input and deleted by `doit clean`; two are told in one line."""
+    made(tmp_path, place, place.replace("x.jsonl", "y.jsonl"), "logs/a.jsonl")
+    folder = place.rpartition("/")[0] if place.startswith(("exports", "reports")) else "data"
+
+    problems = problems_of(tmp_path, src())
+
+    said = f"src/{place} and 1 more: below {folder}/, where the build writes and deletes; keep logs elsewhere, or narrow the glob"
+    assert problems == [said]
+
+
+def test_a_link_to_where_the_build_writes_is_refused(tmp_path: Path) -> None:
+    """A log, lookup or verdict file that a link leads to the build's own files from is refused too; other exports are logs as any."""
+    made(tmp_path, "data/raw/x.jsonl", "data/keys.csv", "exports/chats/x.jsonl", "logs/a.jsonl")
+    (tmp_path / "logs/link.jsonl").symlink_to(tmp_path / "data/raw/x.jsonl")
+    lookup = LookupSpec("names", "data/keys.csv", key="a", by=FieldSpec(path="a"))
+
+    problems = problems_of(tmp_path, src("logs/*.jsonl", lookups=(lookup,)), src("exports/**/*.jsonl", "chats"))
+
+    assert [problem.split(":")[0] for problem in problems] == ["src/logs/link.jsonl and 1 more"]

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from distill.build.ledger import LEDGER, read_ledger
+from distill.build.ledger import read_ledger
 from distill.errors import SchemaError
 from distill.hashing import hash_bytes
 from distill.jsonl import decode_document, encode_document
+from distill.plan import LEDGER
 from distill.schemas.drift_report import DriftReport
 from distill.schemas.ledger import LedgerLine
 from distill.schemas.run_summary import RunSummary
@@ -161,6 +162,38 @@ def test_a_missing_line_of_the_newest_run_is_completed(project: Project) -> None
 
     assert (project.folder / LEDGER).read_bytes().startswith(data)
     assert (project.document("drift.json")["severity"], len(project.runs)) == ("ok", 3)
+
+
+@pytest.mark.parametrize("damage", ["emptied", "deleted", "last line changed", "cut"])
+def test_a_ledger_that_others_changed_is_told_where_nothing_else_is_new(project: Project, damage: str) -> None:
+    """SPEC 6: a no-op tells the head that lies there, and fails on every doit while it is not the one that was told before."""
+    change(project)
+    project.doit()
+    ledger = project.folder / LEDGER
+    data = ledger.read_bytes()
+    first, last = data.splitlines(keepends=True)
+    forged = {"emptied": b"", "cut": last, "last line changed": first + last.replace(b'"passed":true', b'"passed":false')}
+    ledger.write_bytes(forged.get(damage, data))
+    if damage == "deleted":
+        ledger.unlink()
+
+    results = [project.doit(), project.doit()]
+    ledger.write_bytes(data)
+    repaired = project.doit()
+
+    assert [result.code for result in results] == [1, 1], results[0].text
+    assert all("the ledger is broken" in result.text for result in results)
+    assert (repaired.code, hash_bytes(last[:-1]) in repaired.text, len(project.runs)) == (0, True, 2)
+    assert project.doit().executed == []
+
+
+def test_a_new_store_tells_the_head_again(project: Project) -> None:
+    """SPEC 6: a no-op after the store was deleted tells the ledger's head as every run does."""
+    shutil.rmtree(project.folder / ".distill")
+
+    result = project.doit()
+
+    assert (result.code, read_ledger(project.folder).head in result.text.replace("\n", " ").split()) == (0, True)
 
 
 def test_missing_lines_of_older_runs_are_an_alarm(project: Project) -> None:

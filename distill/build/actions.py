@@ -7,17 +7,20 @@ doit; its receipt says how it went, and the summary alone returns the failure.
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from doit.exceptions import TaskFailed
 
+from distill.build.decision import Project
 from distill.build.held import HELD
 from distill.build.lock import watch_parent
 from distill.build.project import current_project
 from distill.build.session import current_session
 from distill.errors import DistillError
-from distill.stages import STAGES, stage_named
+from distill.stages import STAGES, Stage, stage_named
 
 __all__ = ["clean_rest", "clean_stage", "run_stage_task", "summarise"]
 
@@ -56,7 +59,12 @@ def summarise() -> Any:
 def clean_stage(name: str, dryrun: bool) -> None:  # noqa: FBT001 -- doit passes it by name
     """Remove the targets of a stage and the build's claim to them."""
     project = current_project()
-    store, stage = project.store, stage_named(name)
+    with _telling():
+        _clean_targets(project, stage_named(name), dryrun=dryrun)
+
+
+def _clean_targets(project: Project, stage: Stage, *, dryrun: bool) -> None:
+    store = project.store
     targets = {*stage.outputs(project.plan), *store.claims(stage.name)}
     for path in sorted(targets):
         target = project.folder / path
@@ -77,19 +85,31 @@ def clean_rest(dryrun: bool) -> None:  # noqa: FBT001 -- doit passes it by name
     project = current_project()
     data, held = project.folder / "data", project.folder / HELD
     known = {project.folder / path for stage in STAGES for path in stage.outputs(project.plan)}
-    if not data.is_dir():
-        return
-    for path in sorted(data.rglob("*"), reverse=True):
-        if path == held or held in path.parents or path in known or path.is_dir():
-            continue
-        sys.stdout.write(f"summary - removing file '{path.relative_to(project.folder)}'\n")
+    found = [path for path in data.rglob("*") if path != held and held not in path.parents and path not in known]
+    with _telling():
+        for path in sorted(found, reverse=True):  # what a folder holds before the folder
+            if path.is_dir() and not path.is_symlink():
+                if not dryrun and not any(path.iterdir()):
+                    path.rmdir()
+                continue
+            sys.stdout.write(f"summary - removing file '{path.relative_to(project.folder)}'\n")
+            if not dryrun:
+                path.unlink()
         if not dryrun:
-            path.unlink()
-            _drop_empty(project.folder, path.parent)
+            _drop_empty(project.folder, data)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Tell in one line what cannot be removed; doit would show a traceback and exit with 0."""
+    try:
+        yield
+    except OSError as err:
+        raise SystemExit(f"clean: {err}") from err  # doit drops what is written to stderr here
 
 
 def _drop_empty(project: Path, folder: Path) -> None:
-    """Remove a folder and those above it that hold nothing, up to the project."""
-    while folder != project and folder.is_dir() and not any(folder.iterdir()):
+    """Remove a folder and those above it that hold nothing, up to the project or a link."""
+    while folder != project and folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent

@@ -1,10 +1,11 @@
 """The runs that were added: read from their directories, in the order of the ledger (SPEC 1, SPEC 6)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from distill.build.decision import Project
-from distill.build.ledger import append_lines, read_ledger, run_line, save_ledger, tamper_line
+from distill.build.ledger import Ledger, append_lines, read_ledger, run_line, save_ledger, tamper_line
 from distill.build.store import Trace
 from distill.errors import SchemaError
 from distill.hashing import hash_bytes
@@ -18,6 +19,7 @@ from distill.summary import stable_hash
 
 __all__ = [
     "AddedRun", "complete_ledger", "read_receipt", "read_run", "read_runs", "rebuild_store", "refresh_runs", "run_facts", "runs_on_disk",
+    "summaries_told",
 ]  # fmt: skip
 
 
@@ -60,8 +62,13 @@ def read_receipt(path: Path) -> StageReceipt:
     return receipt
 
 
-def read_run(project: Path, run_id: str) -> AddedRun:
-    """Read one run directory; what is damaged is named in `problems`."""
+def summaries_told(ledger: Ledger) -> dict[str, str]:
+    """Return run id to the blake3 of its summary, as the ledger has it."""
+    return {line.run_id: line.summary_blake3 for line in ledger.lines if line.summary_blake3 is not None}
+
+
+def read_run(project: Path, run_id: str, *, told: Mapping[str, str] | None = None) -> AddedRun:
+    """Read one run directory; what is damaged, or has not the hash that was `told` of it, is named in `problems`."""
     folder = project / REPORTS / run_id
     problems: list[str] = []
     receipts: dict[str, StageReceipt] = {}
@@ -70,6 +77,9 @@ def read_run(project: Path, run_id: str) -> AddedRun:
         data = (folder / "summary.json").read_bytes()
         digest = hash_bytes(data)
         summary = decode_document(data, RunSummary, place="summary.json")
+        stated = (told or {}).get(run_id, digest)
+        if stated != digest:
+            problems.append(f"summary.json of run {run_id} was changed: blake3 is {digest}, the ledger says {stated}")
     except (OSError, SchemaError) as err:
         problems.append(f"summary.json of run {run_id} cannot be read: {err}")
     named = {stage.stage for stage in summary.stages} if summary else {stage.name for stage in STAGES}
@@ -106,12 +116,20 @@ def run_facts(run: AddedRun) -> dict[str, Any]:
 
 
 def read_runs(project: Path) -> list[str]:
-    """Return the ids of the runs added, oldest first: in the order of the ledger, then by their start."""
+    """Return the ids of the runs added, oldest first: in the order of the ledger, those it has no line of among them by their end."""
     present = set(runs_on_disk(project))
-    ordered = [line.run_id for line in read_ledger(project).lines if line.kind == "run" and line.run_id in present]
+    ended = {line.run_id: line.timestamp for line in read_ledger(project).lines if line.kind == "run" and line.run_id in present}
+    ordered = list(ended)
     rest = [read_run(project, run_id) for run_id in sorted(present - set(ordered))]
-    rest.sort(key=lambda run: (run.summary.started_at if run.summary else "", run.run_id))
-    return [*dict.fromkeys(ordered), *(run.run_id for run in rest)]
+    for run in sorted(rest, key=_end_of):
+        ended[run.run_id] = _end_of(run)
+        later = (place for place, run_id in enumerate(ordered) if ended[run_id] > ended[run.run_id])
+        ordered.insert(next(later, len(ordered)), run.run_id)
+    return ordered
+
+
+def _end_of(run: AddedRun) -> str:
+    return run.summary.ended_at if run.summary else ""
 
 
 def refresh_runs(project: Project) -> list[str]:
@@ -127,13 +145,14 @@ def refresh_runs(project: Project) -> list[str]:
 
 
 def complete_ledger(project: Project) -> None:
-    """Write the ledger line of the newest run where a kill left it without one; this is no alarm."""
+    """Write the ledger line of the newest run where a kill left it without one; this is no alarm, an older one without is."""
     present = runs_on_disk(project.folder)
     ledger = read_ledger(project.folder)
-    missing = set(present) - {line.run_id for line in ledger.lines if line.kind == "run"}
-    runs = sorted((read_run(project.folder, run_id) for run_id in missing), key=lambda run: run.summary.started_at if run.summary else "")
+    told = [line for line in ledger.lines if line.kind == "run"]
+    missing = set(present) - {line.run_id for line in told}
+    runs = sorted((read_run(project.folder, run_id) for run_id in missing), key=_end_of)
     for run in runs[-1:]:
-        if run.summary is None or run.summary_blake3 is None:
+        if run.summary is None or run.summary_blake3 is None or (told and told[-1].timestamp > run.summary.ended_at):
             continue
         events = project.store.events()
         lines = [tamper_line(run.summary, path, detail) for _, path, detail in events]

@@ -13,13 +13,11 @@ from distill.errors import SchemaError
 from distill.files import write_whole
 from distill.hashing import hash_bytes
 from distill.jsonl import decode_document, encode_row
-from distill.plan import REPORTS
+from distill.plan import LEDGER
 from distill.schemas.ledger import LedgerLine
 from distill.schemas.run_summary import RunSummary
 
-__all__ = ["LEDGER", "Ledger", "append_lines", "read_ledger", "run_line", "save_ledger", "tamper_line"]
-
-LEDGER = f"{REPORTS}/ledger.jsonl"
+__all__ = ["Ledger", "append_lines", "read_ledger", "run_line", "save_ledger", "tamper_line"]
 
 
 class Ledger(msgspec.Struct, frozen=True):

@@ -13,18 +13,18 @@ from distill.baseline import Corpus, read_corpus
 from distill.build.decision import Project
 from distill.build.execution import git_of_run
 from distill.build.growth import read_gains
-from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts, runs_on_disk
+from distill.build.history import AddedRun, complete_ledger, read_run, refresh_runs, run_facts, runs_on_disk, summaries_told
 from distill.build.ledger import Ledger, append_lines, read_ledger, run_line, save_ledger, tamper_line
 from distill.build.session import Session, now
-from distill.build.verdict import adds_nothing, failure_of, newest_holding
+from distill.build.verdict import adds_nothing, failure_of, names_latest, newest_full, newest_holding
 from distill.canonical import dump_sorted
-from distill.config import setting_values
+from distill.config import drift_fails, setting_values
 from distill.drift import PriorRun, ThisRun, build_drift
 from distill.errors import IntegrityError, SchemaError
 from distill.files import write_whole
 from distill.hashing import hash_bytes
 from distill.jsonl import decode_document, encode_document
-from distill.plan import REPORTS, TEMPORARY
+from distill.plan import LATEST, REPORTS, TEMPORARY
 from distill.report.markdown import render_summary
 from distill.report.text import render_text
 from distill.schemas.drift_report import DriftReport
@@ -44,15 +44,17 @@ def publish_run(project: Project, session: Session, out: TextIO) -> str | None:
     store = project.store
     complete_ledger(project)
     refresh_runs(project)
+    _name_latest(project)
     stages = [stage_named(name) for name in session.reached]
     found = newest_holding(project, stages)
     if found is not None and adds_nothing(project, stages, found[1]):
         run_id, facts = found
-        head = _remember_head(project, read_ledger(project.folder))
+        ledger = _check_ledger(project)
+        head = _remember_head(project, ledger) if ledger.problem is None else ledger.head or "empty"
         store.save_meta("running", None)
         run = read_run(project.folder, run_id)
         out.write(render_text(run, title=f"nothing new; the verdict of run {run_id} stands", head=head))
-        return failure_of(facts, project.config.drift.fail_on)
+        return failure_of(facts, project.config.drift.fail_on) or _broken(ledger, project.config.drift.fail_on)
     store.save_meta("running", session.run_id)
     run = _add_run(project, session, [_receipt(stage, project, session) for stage in stages])
     head = _remember_head(project, read_ledger(project.folder))
@@ -61,11 +63,39 @@ def publish_run(project: Project, session: Session, out: TextIO) -> str | None:
     return failure_of(run_facts(run), project.config.drift.fail_on)
 
 
+def _name_latest(project: Project) -> None:
+    """Let `latest` name the newest full run, where it does not."""
+    newest = newest_full(project)
+    if newest is not None and not names_latest(project, newest):
+        write_whole(project.folder / LATEST, f"{newest}\n".encode())
+
+
 def _remember_head(project: Project, ledger: Ledger) -> str:
+    """Return the head; it is remembered, and the ledger's hash beside it, so that a no-op sees that nobody changed it."""
     head = ledger.head or "empty"
-    if project.store.meta("head") != head:
-        project.store.save_meta("head", head)
+    for name, value in (("head", head), ("ledger", hash_bytes(ledger.data))):
+        if project.store.meta(name) != value:
+            project.store.save_meta(name, value)
     return head
+
+
+def _check_ledger(project: Project) -> Ledger:
+    """Return the ledger; one without a run that is there, or without the head that was told last, is broken too."""
+    ledger = read_ledger(project.folder)
+    if ledger.problem is not None:
+        return ledger
+    lost = sorted(set(runs_on_disk(project.folder)) - {line.run_id for line in ledger.lines if line.kind == "run"})
+    told = project.store.meta("head")
+    if lost:
+        return msgspec.structs.replace(ledger, problem=f"it has no line of run {', '.join(lost)}")
+    if ledger.data and told not in {None, "empty", *map(hash_bytes, ledger.data.splitlines())}:
+        return msgspec.structs.replace(ledger, problem=f"the head that was told last, {told}, is in no line of it")
+    return ledger
+
+
+def _broken(ledger: Ledger, fail_on: str) -> str | None:
+    """Return why a ledger that broke since the newest run fails this one, or None."""
+    return f"the ledger is broken: {ledger.problem}" if ledger.problem is not None and drift_fails("alert", fail_on) else None
 
 
 def _receipt(stage: Stage, project: Project, session: Session) -> StageReceipt:
@@ -96,7 +126,7 @@ def _prior(project: Project) -> tuple[AddedRun, PriorRun] | None:
     known = frozenset(reason for _, facts in runs for reason in facts["reasons"])
     for run_id, facts in runs:
         if facts["scope"] != "partial":
-            run = read_run(project.folder, run_id)
+            run = read_run(project.folder, run_id, told=summaries_told(read_ledger(project.folder)))
             return run, PriorRun(run_id, run.summary, run.receipts, run.problems, known, _good_runs(project))
     return None
 
@@ -127,10 +157,7 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
     gained = read_gains(project, {receipt.stage: receipt for receipt in receipts}, prior[1].receipts) if prior else {}
     drift = build_drift(ThisRun(summary, receipts, _sources(project), gained), prior[1] if prior else None, project.config.drift)
     events = project.store.events()
-    ledger = read_ledger(project.folder)
-    lost = sorted(set(runs_on_disk(project.folder)) - {line.run_id for line in ledger.lines if line.kind == "run"})
-    if lost and ledger.problem is None:
-        ledger = msgspec.structs.replace(ledger, problem=f"it has no line of run {', '.join(lost)}")
+    ledger = _check_ledger(project)
     if ledger.problem is not None:
         drift = msgspec.structs.replace(drift, severity="alert", flags=[f"the ledger is broken: {ledger.problem}", *drift.flags])
     data = encode_document(summary)
@@ -139,9 +166,8 @@ def _add_run(project: Project, session: Session, receipts: list[StageReceipt]) -
     run = AddedRun(session.run_id, summary, hash_bytes(data), {r.stage: r for r in receipts}, drift.severity, [])
     _write_folder(project, run, drift, ledger.head or "")
     save_ledger(project.folder, ledger)
-    if summary.scope == "full":
-        write_whole(project.folder / REPORTS / "latest", f"{session.run_id}\n".encode())
     _remember(project, run, [identity for identity, _, _ in events])
+    _name_latest(project)
     return run
 
 

@@ -5,6 +5,7 @@ DISTILL_RUN_ID, DISTILL_NOW (RFC 3339) and DISTILL_GIT_COMMIT stand in for the i
 """
 
 import os
+import re
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distill.canonical import dump_canonical, load_plain
+from distill.errors import ConfigError
 from distill.stages import STAGES
 
-__all__ = ["Git", "Session", "current_session", "elapsed_ms", "now", "reached_tasks", "read_git", "start_session"]
+__all__ = ["Git", "Session", "check_given", "current_session", "elapsed_ms", "now", "reached_tasks", "read_git", "start_session"]
 
 _VARIABLE = "DISTILL_SESSION"
 
@@ -49,6 +51,27 @@ def now() -> str:
 def elapsed_ms(start: float) -> int:
     """Return the milliseconds since `start` of the monotonic clock; 0 where the clock is given."""
     return 0 if os.environ.get("DISTILL_NOW") else round((time.monotonic() - start) * 1000)
+
+
+def check_given() -> None:
+    """Refuse an id or a time that stands in for the run's own and cannot be one.
+
+    Raises:
+        ConfigError: the id is no name of a folder of its own, or the time is none.
+    """
+    problems: list[str] = []
+    run_id, time_given = os.environ.get("DISTILL_RUN_ID"), os.environ.get("DISTILL_NOW")
+    if run_id and (not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", run_id) or run_id == "latest"):
+        problems.append(f"DISTILL_RUN_ID: found {run_id!r}, expected letters, digits, dash and underscore, such as a UUID")
+    if time_given:
+        from distill.times import BadTime, parse_time  # noqa: PLC0415 -- only where it is given
+
+        try:
+            parse_time(time_given, None)
+        except BadTime as err:
+            problems.append(f"DISTILL_NOW: {err}")
+    if problems:
+        raise ConfigError(problems)
 
 
 def start_session(*, always: bool, reached: tuple[str, ...]) -> Session:

@@ -5,6 +5,7 @@ here, and nowhere else.
 """
 
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from distill.build.backend import Backend, Checker
 from distill.build.decision import Project
 from distill.build.lock import take_lock
 from distill.build.project import UpToDate, check_paths, load_settings, set_project
+from distill.build.session import check_given
 from distill.errors import ConfigError, LockedError
 from distill.plan import TEMPORARY, build_plan
 from distill.stages import STAGES
@@ -61,6 +63,7 @@ def _load() -> Project:
     try:
         _check_encoding()
         _check_guard(command)
+        check_given()
         if command is not None and command.name in _LOCKING:
             take_lock(folder)
         config = load_settings(folder)
@@ -70,6 +73,9 @@ def _load() -> Project:
             _sweep(project)
     except (ConfigError, LockedError) as err:
         sys.stderr.write(f"{err}\n")
+        raise SystemExit(2) from err
+    except (OSError, sqlite3.Error) as err:
+        sys.stderr.write(f"the project cannot be loaded: {err}; its folder .distill must be writable, and the settings readable\n")
         raise SystemExit(2) from err
     return project
 

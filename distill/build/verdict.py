@@ -3,10 +3,10 @@
 from typing import Any
 
 from distill.build.decision import Project, decide
-from distill.plan import REPORTS
+from distill.plan import LATEST, LEDGER, REPORTS
 from distill.stages import STAGES, Stage
 
-__all__ = ["adds_nothing", "failure_of", "is_settled", "newest_holding", "repeat_verdict"]
+__all__ = ["adds_nothing", "failure_of", "is_settled", "names_latest", "newest_full", "newest_holding", "repeat_verdict"]
 
 _SETTLED: list[str] = []
 
@@ -17,6 +17,19 @@ def newest_holding(project: Project, stages: list[Stage]) -> tuple[str, dict[str
         if all(stage.name in facts["stages"] for stage in stages) and (project.folder / REPORTS / run_id).is_dir():
             return run_id, facts
     return None
+
+
+def newest_full(project: Project) -> str | None:
+    """Return the newest full run, or None where there is none."""
+    return next((run_id for run_id, facts in project.store.runs() if facts["scope"] == "full"), None)
+
+
+def names_latest(project: Project, run_id: str) -> bool:
+    """Tell whether `latest` names a run."""
+    try:
+        return (project.folder / LATEST).read_bytes() == f"{run_id}\n".encode()
+    except OSError:
+        return False
 
 
 def adds_nothing(project: Project, stages: list[Stage], facts: dict[str, Any]) -> bool:
@@ -54,6 +67,11 @@ def is_settled(project: Project, tasks: tuple[str, ...], *, known: set[str]) -> 
     if found is None or any(stage.name not in known and decide(stage, project).run for stage in stages):
         return False
     run_id, facts = found
+    if project.store.hash_of(LEDGER) != project.store.meta("ledger"):
+        return False  # it is read again, so that the head is told that lies there
+    newest = newest_full(project)
+    if newest is not None and not names_latest(project, newest):
+        return False
     if not adds_nothing(project, stages, facts) or failure_of(facts, project.config.drift.fail_on) is not None:
         return False
     _SETTLED.append(f"up to date: run {run_id} passed; ledger head {project.store.meta('head') or 'unknown'}\n")

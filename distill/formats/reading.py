@@ -75,13 +75,15 @@ def convert_row(record: dict[str, Any], kind: type[T]) -> T:
     """Check a raw record against the struct of its format; unknown fields are accepted.
 
     Raises:
-        BadLine: `missing_field` or `mistyped_field`, with the field's path and what was found.
+        BadLine: `missing_field`, `number_out_of_range` or `mistyped_field`, with the field's path and what was found.
     """
     try:
         return msgspec.convert(record, kind)
     except msgspec.ValidationError as err:
-        text = str(err)
-        raise BadLine("missing_field" if "missing required field" in text else "mistyped_field", text) from err
+        text = str(err)  # it may quote a word of the log, so only its beginning tells
+        known = {"Object missing required field": "missing_field", "Number out of range": "number_out_of_range"}
+        reason = next((known[start] for start in known if text.startswith(start)), "mistyped_field")
+        raise BadLine(reason, text) from err
 
 
 def convert_time(text: str, source: Source) -> str:

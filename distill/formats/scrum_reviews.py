@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from distill.config import Config, Source
 from distill.formats.native import Count, NativeRow, Plain, common_values, plain_time
@@ -27,8 +29,8 @@ class ReviewRow(NativeRow, kw_only=True):
     """Who reviewed; a person where it matches `human_reviewers`."""
     verdict: Literal["accept", "accept_with_changes", "reject", "escalate"] | None = None
     """The decision."""
-    confidence: float | None = None
-    """How sure a judge is, 0..1."""
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    """How sure a judge is, a fraction of 1; percent would make every judge a strong one."""
     notes: str | None = None
     """Why."""
     corrected_response: str | None = None

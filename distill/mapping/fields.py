@@ -1,6 +1,7 @@
 """Where the value of an evidence field comes from, compiled (SPEC 2): paths, file-name groups, constants, templates, counts, lookups."""
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["Fields", "Take", "as_count", "as_text", "compile_field", "compile_ta
 
 Take = Callable[[dict[str, Any], Position], Any]
 """Finds a value: of a raw record and its position."""
+_GREATEST = sys.float_info.max
 _IDS = frozenset({"run_id", "task_id", "group", "subject"})
 
 
@@ -222,13 +224,15 @@ def as_count(name: str, value: Any, kind: str = "count") -> Any:
     """Return a count or a number of zero or more.
 
     Raises:
-        BadLine: `mistyped_field`.
+        BadLine: `mistyped_field`, or `number_out_of_range` where no float can hold it.
     """
-    if value is None or (type(value) is int and value >= 0):
+    if value is None or (type(value) is int and value >= 0 and (kind == "count" or value <= _GREATEST)):
         return value
     right = isinstance(value, int) if kind == "count" else isinstance(value, int | float)
     if not right or isinstance(value, bool) or value < 0:
         raise BadLine("mistyped_field", f"{name}: found {value!r}, expected a {kind} of zero or more")
+    if kind != "count" and value > _GREATEST:
+        raise BadLine("number_out_of_range", f"{name}: found a number of {len(str(value))} digits, expected one a float can hold")
     return value
 
 

@@ -112,13 +112,15 @@ def _name(value: Any) -> str | None:
 
 
 def read_confidence(path: str | None, value: Any) -> float | None:
-    """Return how sure a judge is.
+    """Return how sure a judge is, as a fraction of 1.
 
     Raises:
         BadLine: `mistyped_field`.
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise BadLine("mistyped_field", f"{path}: found {value!r}, expected a number")
+    if value is not None and not 0 <= value <= 1:  # percent would make every judge a strong one
+        raise BadLine("mistyped_field", f"{path}: found {value!r}, expected a fraction of 1")
     return value
 
 

@@ -9,7 +9,7 @@ from distill.files import write_whole
 from distill.onboarding.compose import TEMPLATE, propose_sources, render_config
 from distill.onboarding.preview import read_sample
 from distill.onboarding.sniff import Survey, find_files, survey_files
-from distill.plan import FileRef, RawLog
+from distill.plan import OWN, FileRef, RawLog
 
 __all__ = ["Start", "find_unread", "init_project"]
 
@@ -32,7 +32,7 @@ def init_project(project: Path, folder: str | None) -> Start:
     """Write `distill.toml`, `dodo.py` and `doit.cfg`, or say what to add where one of them stands already.
 
     Raises:
-        ConfigError: the folder is none, or holds no log.
+        ConfigError: the folder is none, belongs to the build, or holds no log.
     """
     told: list[str] = []
     settings = TEMPLATE
@@ -54,6 +54,9 @@ def _propose(project: Path, folder: str) -> tuple[str, list[str]]:
     place = project / folder
     if not place.is_dir():
         raise ConfigError([f"{folder}: is no folder; give the folder that holds the logs"])
+    for name in OWN:
+        if place.resolve().is_relative_to((project / name).resolve()):
+            raise ConfigError([f"{folder}: is or lies below {name}/, where the build writes and deletes; move the logs elsewhere"])
     survey = survey_files(place, find_files(place, is_project=place.resolve() == project.resolve()))
     if not survey.groups:
         left = [f"{name}: {why}" for name, why in survey.left[:10]]

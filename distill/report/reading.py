@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
-from distill.build.history import read_run, read_runs, runs_on_disk
+from distill.build.history import read_run, read_runs, runs_on_disk, summaries_told
 from distill.build.ledger import read_ledger
 from distill.canonical import dump_sorted, load_plain
 from distill.errors import ConfigError
-from distill.plan import EVIDENCE, REPORTS, RESOLUTION, SCORED
+from distill.plan import EVIDENCE, LATEST, REPORTS, RESOLUTION, SCORED
+from distill.schemas.evidence import Provenance
 from distill.schemas.run_summary import RunSummary, StageSummary
 from distill.stages import INDEX, PLAYBOOKS, PREFERENCE, QUARANTINE, RAG, SFT
 from distill.stages.index import search_index
@@ -29,19 +30,16 @@ def read_pipeline_run(project: Path, run_id: str | None, *, as_json: bool) -> st
         ConfigError: no run was added yet.
     """
     if run_id is None:
-        latest = project / REPORTS / "latest"
-        if not latest.exists():
-            raise ConfigError([f"{REPORTS}/latest: no full run was added yet; run doit"])
-        run_id = latest.read_text().strip()
+        run_id = _latest_run(project)
     folder = project / REPORTS / run_id
     if run_id not in runs_on_disk(project):
         return None
+    run = read_run(project, run_id, told=summaries_told(read_ledger(project)))
     if not as_json:
         page = folder / "summary.md"
         if not page.exists():
             raise ConfigError([f"{REPORTS}/{run_id}/summary.md: is missing; `distill read --json` shows what is left of the run"])
-        return page.read_text(encoding="utf-8")
-    run = read_run(project, run_id)
+        return "".join(f"DAMAGED: {problem}\n\n" for problem in run.problems) + page.read_text(encoding="utf-8")
     drift = folder / "drift.json"
     found: dict[str, Any] = {
         "summary": msgspec.to_builtins(run.summary),
@@ -50,6 +48,16 @@ def read_pipeline_run(project: Path, run_id: str | None, *, as_json: bool) -> st
         "problems": run.problems,
     }
     return dump_sorted(found) + "\n"
+
+
+def _latest_run(project: Path) -> str:
+    latest = project / LATEST
+    if not latest.exists():
+        raise ConfigError([f"{LATEST}: no full run was added yet; run doit"])
+    run_id = latest.read_text(errors="replace").strip()
+    if run_id not in runs_on_disk(project):
+        raise ConfigError([f"{LATEST}: found {run_id!r}, expected the id of a run; run doit, or choose one of `distill runs`"])
+    return run_id
 
 
 def _rows(project: Path, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -73,8 +81,9 @@ def read_log_run(project: Path, run_id: str, *, as_json: bool) -> str | None:
         return dump_sorted(plain) + "\n"
     lines = [f"{run_id!r} is a run in a log, not one of the pipeline. What became of it:"]
     for place, row in found:
-        stood = row["provenance"]
-        lines.append(f"- evidence {row['id']} at {place}, from {stood['source_file']}:{stood['line']} at byte {stood['offset']}")
+        stood = msgspec.convert(row["provenance"], Provenance)
+        at = str(stood).rsplit(" blake3:", 1)[0].removesuffix(f"@{stood.offset}")
+        lines.append(f"- evidence {row['id']} at {place}, from {at} at byte {stood.offset}")
     for place, row in verdicts:
         what = f"{row['kind']} of" if place.startswith(RESOLUTION) else "scored"
         lines.append(f"- {what} {row['evidence_id']}: {row['category']} ({', '.join(row['reasons'])}) at {place}")
@@ -100,8 +109,9 @@ def list_runs(project: Path) -> str:
     """Return one line per run that was added, oldest first, then small trends over the last full runs."""
     lines: list[str] = []
     full: list[RunSummary] = []
+    ledger = read_ledger(project)
     for run_id in read_runs(project):
-        run = read_run(project, run_id)
+        run = read_run(project, run_id, told=summaries_told(ledger))
         if run.summary is None:
             lines.append(f"{run_id}  damaged: {run.problems[0]}")
             continue
@@ -111,8 +121,8 @@ def list_runs(project: Path) -> str:
         named = (("sft", sets.sft), ("pairs", sets.preference), ("rag", sets.rag))
         counts = " ".join(f"{name} {'-' if count is None else count}" for name, count in named)
         lines.append(f"{run_id}  {run.summary.ended_at}  {run.summary.scope:7}  {verdict:10}  drift {run.severity:5}  {counts}")
+        lines += [f"  DAMAGED: {problem}" for problem in run.problems]
     lines += _trends(full[-_TREND:])
-    ledger = read_ledger(project)
     lines.append(f"ledger head {ledger.head or 'empty'}" + (f"; BROKEN: {ledger.problem}" if ledger.problem else ""))
     return "\n".join(lines) + "\n"
 

@@ -15,7 +15,7 @@ import msgspec
 from distill.books import Books
 from distill.hashing import hash_parts
 from distill.jsonl import encode_row
-from distill.plan import EVIDENCE, RESOLUTION, FileRef
+from distill.plan import DECISIONS, EVIDENCE, RESOLUTION, FileRef
 from distill.rules import judge_row
 from distill.schemas.evidence import Signal
 from distill.schemas.scored_run import Category, ResolutionRow
@@ -225,6 +225,8 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     plan = shop.work.plan
     refs = [FileRef(path, path) for path in plan.evidence]
     batches: list[list[Piece]] = []
+    if plan.decisions:
+        _read_reserved(shop, FileRef(DECISIONS, DECISIONS))
 
     def jobs() -> Iterator[Job]:
         for batch in batch_pieces(Piece(number, (unit,)) for number, ref in enumerate(refs) for unit in shop.cut(ref)):
@@ -241,6 +243,14 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, homes, "runs")))
     told = list(shop.parts(_buckets("resolve_texts_bucket", [*parts, *pooled], homes, "texts", "told")))
     outputs.merge(RESOLUTION, [*pooled, *told], "rows", order="distill.units.score:resolution_order")
+
+
+def _read_reserved(shop: Workshop, ref: FileRef) -> None:
+    """Read a file whose records mean nothing yet: it is an input, so the receipt names it and its change is a reason to run."""
+    for _ in shop.cut(ref):
+        pass
+    with (shop.work.project / ref.path).open("rb") as lines:
+        shop.count_input(ref, sum(1 for _ in lines))
 
 
 def _buckets(function: str, parts: list[Part], homes: dict[str, list[Home]], *sections: str) -> Iterator[Job]:
