@@ -2,7 +2,8 @@
 
 Bounds against an archive that unpacks to more than it may: of one member, more than `max_line_bytes` is hashed and not kept; a member
 that says it unpacks to more than 200 times its packed bytes and 1 MiB is refused, and one with which those read would together unpack
-to more than 200 times the archive and 64 MiB; a refused one counts for nothing. An honest log packs 5 to 50 times. The list of the members is held in memory.
+to more than 200 times the archive and 64 MiB; a refused one counts for nothing. An honest log packs 5 to 50 times. The list of the
+members is held in memory.
 """
 
 import lzma
