@@ -9,6 +9,7 @@ import pytest
 from distill.errors import InputError
 from distill.hashing import hash_bytes
 from distill.mapping import reader as mapping
+from distill.mapping.matching import describe_facts, merge_facts
 from distill.units.sides import prepare_sides
 from tests.mapped import PLACE, config
 
@@ -123,3 +124,26 @@ def test_field_of_a_lookup_may_be_optional(tmp_path: Path) -> None:
     text = LOOKUP.removeprefix(FIELDS).replace('path = "TEXT"', 'path = "none", optional = true').replace("KEY", "run")
 
     assert join(tmp_path, text, "v.json", [{"run": "a"}]) == ({}, ())
+
+
+def lost(folder: Path, more: str, ids: str) -> list[str]:
+    """Return what is wrong with a lookup after records with these ids were read."""
+    (folder / "q.json").write_text('{"a": {"text": "A"}}')
+    text = '[[sources.lookups]]\nname = "asked"\npath = "q.json"\nby = { path = "id" }\n'
+    built = config(FIELDS + f'instruction = {{ lookup = "asked", path = "text"{more} }}\n' + text)
+    prepared = prepare_sides(folder, built, {"m/q.json": hash_bytes((folder / "q.json").read_bytes())}, folder=folder / "sides")
+    read = mapping.build_reader(built.sources[0], built, prepared.of("m"))
+    for one in ids:
+        read({"id": one}, PLACE)
+    return describe_facts(built.sources[0], merge_facts([read.seen.facts()]))
+
+
+def test_lookup_of_which_no_record_names_a_row_is_an_error(tmp_path: Path) -> None:
+    """SPEC 9: keys that never meet are a mistake of the config; where one meets, or the field is optional, they are none."""
+    assert lost(tmp_path, "", "bcd") == [
+        (
+            "source 'm': lookups.asked: no record names a row of 'q.json', of 3 records; "
+            "correct by and key, or set optional = true on its fields"
+        )
+    ]
+    assert lost(tmp_path, "", "bca") == lost(tmp_path, ", optional = true", "bcd") == []

@@ -5,6 +5,7 @@ facts of several units are merged at the end.
 """
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from heapq import nsmallest
 from itertools import islice
@@ -33,8 +34,9 @@ class Seen:
     spread over units.
     """
 
-    def __init__(self, source: Source) -> None:
-        """Start with every expression open."""
+    def __init__(self, source: Source, asked: AbstractSet[str] = frozenset()) -> None:
+        """Start with every expression open; `asked` holds the places of lookups that were asked, and found, up to now."""
+        self._asked = asked
         self.records = 0
         """Records looked at; each run of an exploded one counts."""
         self.open: list[tuple[str, Matches]] = [(place, test) for place, _, test, optional in expressions_of(source) if not optional]
@@ -55,7 +57,7 @@ class Seen:
     def facts(self) -> dict[str, Any]:
         """Return what was seen as plain values."""
         left = {place for place, _ in self.open}
-        matched = sorted(place for place in self._places if place not in left)
+        matched = sorted({*self._asked, *(place for place in self._places if place not in left)})
         return {"records": self.records, "matched": matched, "names": nsmallest(_KEPT, self._names)}
 
 
@@ -84,7 +86,18 @@ def describe_facts(source: Source, facts: dict[str, Any]) -> list[str]:
         )
         if place.startswith("explode"):
             break  # no run was seen at all
-    return found
+    return found + [
+        f"source {source.name!r}: lookups.{one.name}: no record names a row of {one.path!r}, of {facts['records']} records; "
+        "correct by and key, or set optional = true on its fields"
+        for one in source.lookups
+        if f"lookups.{one.name}.asked" in matched and f"lookups.{one.name}.found" not in matched and _is_needed(source, one.name)
+    ]
+
+
+def _is_needed(source: Source, lookup: str) -> bool:
+    """Tell whether a field that may not be missing stands in a lookup."""
+    specs = [spec for _, several in source.fields for spec in several] + [spec for _, spec in (*source.tags, *source.tokens)]
+    return any(spec.lookup == lookup and not spec.optional for spec in specs)
 
 
 def name_nearest(path: str, names: list[str]) -> str:
