@@ -126,6 +126,17 @@ def test_field_of_a_lookup_may_be_optional(tmp_path: Path) -> None:
     assert join(tmp_path, text, "v.json", [{"run": "a"}]) == ({}, ())
 
 
+def test_row_of_a_lookup_without_key_is_told(tmp_path: Path) -> None:
+    """A row that no record can name is a warning with its place, as one that cannot be read."""
+    text = LOOKUP.removeprefix(FIELDS).replace("TEXT", "said").replace("KEY", "run")
+
+    _, warnings = join(tmp_path, text, "v.json", [{"run": "a", "said": "x"}, {"said": "y"}, "z"])
+
+    assert [told.partition(": missing_field: run: found no key")[0] for told in warnings] == [
+        "unreadable_row: m/v.json[1]", "unreadable_row: m/v.json[2]",
+    ]  # fmt: skip
+
+
 def lost(folder: Path, more: str, ids: str) -> list[str]:
     """Return what is wrong with a lookup after records with these ids were read."""
     (folder / "q.json").write_text('{"a": {"text": "A"}}')

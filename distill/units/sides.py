@@ -324,4 +324,7 @@ def _held(side: _Side, spec: LookupSpec, seen: RowsSeen) -> Iterator[Held]:
     for row in seen.through(read_rows(side.file, side.recorded, reader=spec.reader, limit=side.limit)):
         key = join_key(find(row.value)) if find is not None else row.key
         text = dump_sorted(row.value)
-        yield Held(row.place, key, text, None if row.problem else text, problem=row.problem)
+        problem = row.problem or (
+            f"missing_field: {spec.key}: found no key, expected a text or a whole number" if find and key is None else None
+        )
+        yield Held(row.place, key, text, None if row.problem else text, problem=problem)
