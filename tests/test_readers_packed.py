@@ -49,3 +49,15 @@ def test_member_that_is_refused_costs_its_neighbours_nothing(tmp_path: Path) -> 
     found = list(read_records(path, "zip", Limits()))
 
     assert [one.reason if isinstance(one, BadLine) else one.member for one in found] == ["a.json", "unreadable_member", "c.json"]
+
+
+def test_archive_read_as_one_document_is_told(tmp_path: Path) -> None:
+    """An archive under the reader for single documents, which inspect-ai logs have by default, is named with the way out."""
+    path = tmp_path / "a.eval"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.json", b"{}")
+
+    (found,) = read_records(path, "json_file", Limits())
+
+    assert isinstance(found, BadLine)
+    assert (found.reason, found.detail.split(";")[0]) == ("not_json", "the file is a zip")
