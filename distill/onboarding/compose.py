@@ -117,7 +117,7 @@ def _rows(mapping: Mapping) -> list[str]:
     lines += _table("[sources.tags]", mapping.tags)
     for verdict in mapping.verdicts:
         lines += _signal(verdict)
-    if not mapping.verdicts:
+    if not any(verdict.is_named for verdict in mapping.verdicts):
         lines += ["", "# no verdict was recognised: every run needs a person's review until a signal, or a file of verdicts, is named"]
     return lines
 
@@ -129,7 +129,7 @@ def _unread(group: Group, known: str | None) -> list[str]:
     told = [
         f"# unsure: {note.removeprefix('# ')}"
         for verdict in propose_mapping(group.catalog).verdicts
-        if verdict.settings
+        if verdict.is_named
         for note in verdict.notes[:1]
     ]
     return [*told, "# openai_chat reads no verdict: put these into a second file, [[sources.verdicts]], or map the records"] if told else []

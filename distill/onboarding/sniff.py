@@ -96,7 +96,7 @@ def _settle(shape: Shape, catalog: Catalog) -> Shape:
         return shape
     mapping = propose_mapping(catalog)
     talks = any(setting.key == "messages" and setting.sure for setting in mapping.fields)
-    return shape._replace(format=None) if talks and any(verdict.settings for verdict in mapping.verdicts) else shape
+    return shape._replace(format=None) if talks and any(verdict.is_named for verdict in mapping.verdicts) else shape
 
 
 def _place_of(groups: list[tuple[Shape, list[str]]], shape: Shape) -> int:
