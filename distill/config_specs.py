@@ -193,7 +193,7 @@ class VerdictSpec(NamedTuple):
     lists: tuple[tuple[str, str], ...] = ()
     """JMESPath to a list of keys, and the verdict of all of them."""
     otherwise: str | None = None
-    """Verdict of runs whose key the file does not hold."""
+    """Verdict of runs whose key the file does not hold; where a row of it cannot be read they are ambiguous."""
     totals: tuple[tuple[str, str], ...] = ()
     """A verdict, or `total`, and the JMESPath to the file's own count of it."""
 

@@ -149,6 +149,11 @@ def test_trace_alone_is_read() -> None:
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "no_trace": ({"rows": []}, "missing_field", "trace.id: found none"),
     "trace_list": ({"trace": []}, "mistyped_field", "trace: found a list"),
+    "observation": (
+        {"id": "o", "traceId": "t", "type": "GENERATION", "input": "x"},
+        "missing_field",
+        "observations: found an observation alone",
+    ),
     "empty_id": (trace(id=""), "missing_field", "trace.id: found none"),
     "bad_time": (trace(timestamp="soon"), "bad_time", "created_at: found 'soon'"),
     "observations_text": (trace() | {"observations": "x"}, "mistyped_field", "observations: found text"),

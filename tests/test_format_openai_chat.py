@@ -78,6 +78,31 @@ def test_old_prompt_is_a_user_message() -> None:
     assert (values["instruction"], values["response"]) == ("Add.", "5")
 
 
+def test_completion_of_a_prompt_is_its_answer() -> None:
+    """A pair for the tuning of old models is a run with an answer."""
+    values = read_one({"prompt": "Add.", "completion": "5"}).values
+
+    assert (values["instruction"], values["response"]) == ("Add.", "5")
+
+
+def test_message_of_no_weight_is_context_only() -> None:
+    """An assistant's message of weight 0 is one its log would not train on: it stands as a failed turn (SPEC 5.3)."""
+    said = [{"role": "assistant", "content": str(weight), "weight": weight} for weight in (0, 1)]
+
+    values = read_one({"messages": [USER, said[0], USER, said[1]]}).values
+
+    assert [message.failed for message in values["messages"]] == [None, True, None, None]
+
+
+def test_call_of_a_custom_tool_is_read() -> None:
+    """A custom tool takes free text."""
+    call = {"id": "c", "type": "custom", "custom": {"name": "run", "input": "ls"}}
+
+    values = read_one({"messages": [USER, {"role": "assistant", "tool_calls": [call]}]}).values
+
+    assert values["messages"][1].tool_calls == [ToolCall(id="c", name="run", arguments="ls")]
+
+
 def test_error_that_matches_is_infrastructure() -> None:
     """A request that ended in a service's timeout judged nothing; another error is the run's own (SPEC 4, rules 2 and 4)."""
     assert judge(read_one(ROWS[4])).reasons == ["not_judged"]

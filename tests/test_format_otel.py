@@ -84,6 +84,34 @@ def test_number_above_64_bits_is_its_hex_text() -> None:
     assert list(group(GROUPER, [*SPANS[1:4], same])) == ["a" * 32]
 
 
+BASE64 = {"standard": "W47/95gDgQPSabYzgTxgDA==", "url_safe": "W47_95gDgQPSabYzgTxgDA==", "hex": "0x5B8EFFF798038103D269B633813C600C"}
+
+
+@pytest.mark.parametrize("identity", BASE64.values(), ids=BASE64)
+def test_id_is_the_same_however_it_was_written(identity: str) -> None:
+    """Protobuf's own JSON writes ids in base64, OTLP in hex: a trace in both forms is one run."""
+    other = span("a2", trace_id="5b8efff798038103d269b633813fc60c".replace("3fc60c", "3c600c"))
+
+    assert list(group(GROUPER, [span("7uGbfsPBsXU=", trace_id=identity), other])) == ["5b8efff798038103d269b633813c600c"]
+
+
+CHOICES: dict[str, tuple[dict[str, Any], str, str | None]] = {
+    "messages": ({"gen_ai.output.messages": [{"role": "assistant", "content": text, "finish_reason": "stop"} for text in "AB"]}, "A", "several_choices"),
+    "steps": ({"gen_ai.output.messages": [{"role": "assistant", "content": text} for text in "AB"]}, "A\nB", None),
+    "events": ({"events": [{"event.name": "gen_ai.choice", "index": i, "message": {"content": "BA"[i]}} for i in (1, 0)]}, "B", "several_choices"),
+    "chunks": ({"events": [{"event.name": "gen_ai.choice", "index": 0, "message": {"content": text}} for text in "AB"]}, "A\nB", None),
+    "numbered": ({f"gen_ai.completion.{i}.{key}": value for i in (0, 1) for key, value in (("content", "AB"[i]), ("finish_reason", "stop"))}, "A", "several_choices"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("attributes", "response", "warning"), CHOICES.values(), ids=CHOICES)
+def test_first_of_several_choices_is_the_answer(attributes: dict[str, Any], response: str, warning: str | None) -> None:
+    """Candidates for one answer are never joined to an answer that no model gave; steps of one answer are."""
+    reading = run_of(span(attributes=attributes | {"gen_ai.prompt": "Add."}))
+
+    assert (reading.values["response"], reading.warning) == (response, warning)
+
+
 def test_tool_runs_join_a_conversation_that_lacks_them() -> None:
     """Tools that ran are put before the answer only where the messages hold no call; errors that match are infrastructure."""
     reading = group(GROUPER, SPANS[1:4])["a" * 32]

@@ -181,6 +181,45 @@ def test_logs_where_the_build_will_write_are_told(tmp_path: Path) -> None:
     assert result.err == "data/raw: is or lies below data/, where the build writes and deletes; move the logs elsewhere\n"
 
 
+def test_a_link_to_a_folder_is_not_followed(tmp_path: Path) -> None:
+    """A link that leads in a circle, and one that leads out, are told once each; every file counts once, where it lies."""
+    (tmp_path / "logs/day").mkdir(parents=True)
+    (tmp_path / "logs/day/a.jsonl").write_bytes(lines_of(ROWS))
+    (tmp_path / "logs/day/up").symlink_to("..")
+    (tmp_path / "logs/out").symlink_to(tmp_path)
+
+    survey = survey_files(tmp_path / "logs", find_files(tmp_path / "logs", is_project=False))
+
+    assert [group.files for group in survey.groups] == [("day/a.jsonl",)]
+    assert dict(survey.left) == {
+        "day/up": "a link to a folder; what is there counts where it lies", "out": "lies outside the folder",
+    }  # fmt: skip
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+TALK = [{"role": "user", "content": "u"}, {"role": "assistant", "content": None, "tool_calls": [CALL]}]
+PARTS = [{"role": "user", "content": [{"type": "text", "text": "u"}]}, {"role": "assistant", "content": "a"}]
+CHATS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "verdict": ({"messages": TALK, "usage": {}, "model": "m", "passed": True}, 'reader = "jsonl"', 'kind = "self"\npath = "passed"'),
+    "no_verdict": ({"messages": TALK, "usage": {}, "model": "m"}, 'format = "openai_chat"', ""),
+    "parts": ({"messages": PARTS, "tools": []}, 'format = "openai_chat"', ""),
+    "parts_and_verdict": ({"messages": PARTS, "passed": True}, 'format = "openai_chat"', "# unsure: passed: in 100% of 6 records"),
+    "printed_span": ({"name": "chat", "context": {"trace_id": "0x" + "1" * 32, "span_id": "0x2"}, "parent_id": None, "attributes": {}, "start_time": "2026-04-27T09:00:00Z"}, 'format = "otel"', ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "shape", "told"), CHATS.values(), ids=CHATS)
+def test_no_verdict_is_lost_in_a_format(tmp_path: Path, row: dict[str, Any], shape: str, told: str) -> None:
+    """A format that reads no verdict is proposed where no verdict stands in the records, or where a mapping cannot read them."""
+    (tmp_path / "a.jsonl").write_bytes(lines_of([row] * 6))
+
+    text = proposal(tmp_path)
+
+    assert shape in text
+    assert told in text
+    assert len(loaded(text).sources) == 1
+
+
 def test_what_the_project_builds_is_no_log(tmp_path: Path) -> None:
     """In a project's own folder, data, exports, reports and hidden files are no logs."""
     for name in ("data/evidence/a.jsonl", "exports/sft/a.jsonl", "reports/a.json", ".distill/a.jsonl", "runs/a.jsonl"):

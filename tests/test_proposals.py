@@ -167,7 +167,7 @@ VERDICTS: dict[str, tuple[list[Any], list[str]]] = {
     "isSolved": ([True, None], ['kind = "self"', "pass = [true]", "fail = [false]"]),
     "reward": ([0.0, 1.0], ["# pass = 1.0", "# fail = 0.0"]),
     "status": (["passed", "weird"], ['# pass = ["passed"]', "# fail = []", '# not known: "weird"']),
-    "streamed": ([True, False], []),
+    "streamed": ([True, False], ['# kind = "self"', '# path = "streamed"', "# pass = [true]", "# fail = [false]"]),
     "temperature": ([0.0, 1.0], []),
     "total_correct": ([3, 5], []),
 }

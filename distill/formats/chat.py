@@ -2,7 +2,8 @@
 
 Laws: 1. a role that is not in the table, nor in the source's `roles`, is refused by name; 2. what is no text stands as a mark such as
 `[image]` where it stood, and is told by a warning; 3. what a model thought to itself is left out, and told likewise; 4. a tool's
-result is a message of its own, also where it stood as a part of a user's.
+result is a message of its own, also where it stood as a part of a user's; 5. an assistant's message of `weight` 0, which its log would
+not train on, is marked as `failed`: context only.
 """
 
 import re
@@ -26,7 +27,7 @@ _TEXT = frozenset({None, "text", "input_text", "output_text", "refusal"})
 _THOUGHT = frozenset({"reasoning", "thinking", "redacted_thinking"})
 _CALL = frozenset({"tool_call", "tool_use", "tool-call", "function_call"})
 _RESULT = frozenset({"tool_call_response", "tool_result", "tool-result", "function_call_output"})
-_WARNINGS = ("judge_of_nothing", "content_not_text", "reasoning_left_out", "instruction_not_seen")
+_WARNINGS = ("judge_of_nothing", "several_choices", "content_not_text", "reasoning_left_out", "instruction_not_seen")
 """What is told of a run where several things could be, in this order."""
 
 
@@ -102,7 +103,8 @@ def read_message(raw: Any, place: str, dialect: Dialect, *, default: str | None 
         name = name or (item["function"] if isinstance(item.get("function"), str) else None)
         own = Message(role="tool", content=_join(parts), name=name, tool_call_id=id_at(item, "tool_call_id", f"{place}."))
         return parts.results or [own]
-    own = Message(role=role, content=_join(parts), name=name, tool_calls=parts.calls or None)
+    unweighted = True if role == "assistant" and type(item.get("weight")) is int and item["weight"] == 0 else None
+    own = Message(role=role, content=_join(parts), name=name, tool_calls=parts.calls or None, failed=unweighted)
     if not parts.texts and not parts.calls and (parts.results or kind in _THOUGHT):
         return parts.results
     return [own, *parts.results] if role == "assistant" else [*parts.results, own]
@@ -194,7 +196,7 @@ def _add_calls(item: dict[str, Any], place: str, parts: _Parts) -> None:
 
 def _call(raw: Any, place: str) -> ToolCall:
     call = require_object(raw, place)
-    function = call.get("function")
+    function = call.get("function") or call.get("custom")
     inner = function if isinstance(function, dict) else call
     name = function if isinstance(function, str) else inner.get("name") or inner.get("toolName")
     if not isinstance(name, str) or not name:

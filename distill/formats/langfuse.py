@@ -30,6 +30,10 @@ def build_reader(source: Source, config: Config, sides: object = None) -> Reader
         trace = object_at(record, "trace") if "trace" in record else record
         if not id_at(trace, "id", "trace."):
             raise BadLine("missing_field", "trace.id: found none, expected a trace with its id")
+        if trace is record and id_at(record, "traceId") and "observations" not in record:
+            raise BadLine(
+                "missing_field", "observations: found an observation alone, expected a trace; export traces with their observations"
+            )
         return _read_trace(trace, collect_observations(record), source, patterns)
 
     return read

@@ -27,7 +27,7 @@ class _Exchange(NamedTuple):
     response: dict[str, Any]
     """What came back; empty where the record is a conversation alone."""
     answer: str | None
-    """A response that is plain text."""
+    """A response, or the completion of a prompt, that is plain text."""
 
 
 def build_reader(source: Source, config: Config, sides: object = None) -> Reader:
@@ -48,6 +48,8 @@ def _take_apart(record: dict[str, Any]) -> _Exchange:
     request = object_at(record, "request") or object_at(record, "body") or record
     request = object_at(request, "body", "request.") or request
     answer = record.get("response")
+    if answer is None and "prompt" in request:  # an old-style pair
+        answer = text_at(record, "completion")
     if isinstance(answer, str):
         return _Exchange(record, request, {}, answer)
     response = object_at(record, "response")

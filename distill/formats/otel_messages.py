@@ -2,7 +2,7 @@
 
 The new form (`gen_ai.input.messages`, `gen_ai.output.messages`, `gen_ai.system_instructions`) is asked first, then the events
 (`gen_ai.user.message`, `gen_ai.choice`), then the numbered attributes (`gen_ai.prompt.0.content`), then whole texts. Input and output
-are each taken from the first form that has them.
+are each taken from the first form that has them. Of several choices for one answer the first is the answer.
 """
 
 import re
@@ -31,11 +31,35 @@ def read_output(span: Span, logs: Iterable[Event], dialect: Dialect) -> list[Mes
     events = _events(span, logs)
     for held in _holders(span, events):
         if held.get("gen_ai.output.messages") is not None:
-            return _read_side(held["gen_ai.output.messages"], "gen_ai.output.messages", dialect, default="assistant")
-    told = [message for event in events if event.name == "gen_ai.choice" for message in _choice(event, dialect)]
+            return _read_side(
+                _first_choice(held["gen_ai.output.messages"], dialect), "gen_ai.output.messages", dialect, default="assistant"
+            )
+    choices = [event for event in events if event.name == "gen_ai.choice"]
+    told = [message for event in _first_index(choices, dialect) for message in _choice(event, dialect)]
     if told:
         return told
     return _numbered(span, "completion", dialect) or _whole(span, events, "gen_ai.completion", dialect, default="assistant")
+
+
+def _first_choice(value: Any, dialect: Dialect) -> Any:
+    """Return the first of several choices: messages of the assistant of which each says why it ended (OpenTelemetry, output messages)."""
+    held = unwrap_json(value)
+    if not isinstance(held, list) or len(held) < 2 or not all(isinstance(one, dict) and one.get("finish_reason") for one in held):
+        return value
+    if {one.get("role", "assistant") for one in held if isinstance(one.get("role", ""), str)} != {"assistant"}:
+        return value
+    dialect.notes.add("several_choices")
+    return held[:1]
+
+
+def _first_index(choices: list[Event], dialect: Dialect) -> list[Event]:
+    """Return the events of the choice with the smallest index; all of them where one has none."""
+    indexes = [_body(event).get("index") for event in choices]
+    known = [index for index in indexes if type(index) is int]
+    if len(known) < len(choices) or len(set(known)) < 2:
+        return choices
+    dialect.notes.add("several_choices")
+    return [event for event, index in zip(choices, known, strict=True) if index == min(known)]
 
 
 def read_input(span: Span, logs: Iterable[Event], dialect: Dialect) -> list[Message]:
@@ -127,6 +151,9 @@ def _numbered(span: Span, side: str, dialect: Dialect) -> list[Message]:
         match = _NUMBERED.fullmatch(key)
         if match and match[1] == side:
             found.setdefault(int(match[2]), {})[match[3]] = value
+    if side == "completion" and len(found) > 1 and all(held.get("finish_reason") for held in found.values()):
+        dialect.notes.add("several_choices")
+        found = {min(found): found[min(found)]}
     messages: list[Message] = []
     for number, held in sorted(found.items()):
         calls: dict[int, dict[str, Any]] = {}

@@ -3,6 +3,7 @@
 What a trace of them means is in `distill.formats.otel`. Attributes of the resource and the scope are not read.
 """
 
+import base64
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from distill.times import BadTime, parse_time
 __all__ = ["Event", "Span", "read_spans"]
 
 _GENAI = "gen_ai."
+_BASE64 = {32: r"(?:[A-Za-z0-9+/]{22}|[A-Za-z0-9_-]{22})==", 16: r"(?:[A-Za-z0-9+/]{11}|[A-Za-z0-9_-]{11})="}
 
 
 class Event(NamedTuple):
@@ -149,7 +151,7 @@ def _span_id(raw: dict[str, Any], place: str, *keys: str) -> str | None:
 
 
 def _hex(value: Any, place: str, digits: int) -> str | None:
-    """Return an id as text: hex in lower case without `0x`; a whole number as the hex it stands for; all zeros is none."""
+    """Return an id as text: hex in lower case without `0x`, also of a number or of base64 as protobuf's JSON has it; all zeros is none."""
     if value is None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << digits * 4:
@@ -159,6 +161,8 @@ def _hex(value: Any, place: str, digits: int) -> str | None:
     text = value.removeprefix("0x")
     if re.fullmatch(r"[0-9A-Fa-f]{16}|[0-9A-Fa-f]{32}", text):
         text = text.lower()
+    elif re.fullmatch(_BASE64[digits], value):
+        text = base64.b64decode(value, altchars=b"-_" if re.search("[-_]", value) else None).hex()
     return text if text.strip("0") else None
 
 

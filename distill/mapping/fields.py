@@ -27,6 +27,8 @@ class Fields:
 
     def __init__(self, source: Source, sides: Sides | None) -> None:
         """Open what the source's fields look up in."""
+        self.asked: set[str] = set()
+        """Places `lookups.<name>.asked` of lookups that a record named a row of, and `lookups.<name>.found` where it is there."""
         self._rows = {spec.name: self._lookup(spec, sides) for spec in source.lookups}
 
     def _lookup(self, spec: Any, sides: Sides | None) -> Take:
@@ -36,6 +38,7 @@ class Fields:
         by_line = spec.line is not None
         take = compile_taker(spec.line if by_line else spec.by)
         last: tuple[Any, Any] = (None, None)
+        asked, found, seen = f"lookups.{spec.name}.asked", f"lookups.{spec.name}.found", self.asked
 
         def row(record: dict[str, Any], position: Position) -> Any:
             nonlocal last
@@ -49,6 +52,7 @@ class Fields:
                 return None
             if key != last[0]:
                 last = (key, side.line(key) if by_line else side.get(key))
+                seen.add(asked if last[1] is None else found)
             return last[1]
 
         return row

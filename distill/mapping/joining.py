@@ -7,7 +7,7 @@ from distill.config import Source, VerdictSpec
 from distill.formats.reading import Position, Reader, Reading
 from distill.mapping.fields import compile_taker
 from distill.schemas.evidence import Signal
-from distill.sides import AMBIGUOUS, ASKED, Joined, Sides, VerdictSide, join_key
+from distill.sides import AMBIGUOUS, ASKED, SILENT, Joined, Sides, VerdictSide, join_key
 
 __all__ = ["Join", "compile_joins", "is_blank", "join_reader", "join_reading"]
 
@@ -38,8 +38,8 @@ def _compile_join(spec: VerdictSpec, side: VerdictSide) -> Callable[[dict[str, A
             return None
         joined = side.get(key)
         if joined is None and spec.otherwise is not None:
-            joined = Joined(spec.otherwise)
-        return None if joined is None else _signal(spec, joined, key)
+            joined = Joined(spec.otherwise if side.is_whole() else AMBIGUOUS)
+        return None if joined is None or joined.verdict == SILENT else _signal(spec, joined, key)
 
     return one
 

@@ -5,6 +5,7 @@ facts of several units are merged at the end.
 """
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from heapq import nsmallest
 from itertools import islice
@@ -15,10 +16,12 @@ from distill.formats.reading import Position
 from distill.jsonl import BadLine
 from distill.mapping.paths import compile_path, has_path, template_paths
 
-__all__ = ["Matches", "Seen", "describe_facts", "expressions_of", "merge_facts"]
+__all__ = ["WAY_OUT", "Matches", "Seen", "add_names", "describe_facts", "expressions_of", "merge_facts", "name_nearest"]
 
 Matches = Callable[[Any], bool]
 """Tells whether an expression finds anything in a record."""
+WAY_OUT = "correct it, or set optional = true where it may be missing"
+"""What to do about an expression that matches nothing."""
 _KEPT = 300
 _LOOKED = 50
 _DEEP = 4
@@ -31,8 +34,9 @@ class Seen:
     spread over units.
     """
 
-    def __init__(self, source: Source) -> None:
-        """Start with every expression open."""
+    def __init__(self, source: Source, asked: AbstractSet[str] = frozenset()) -> None:
+        """Start with every expression open; `asked` holds the places of lookups that were asked, and found, up to now."""
+        self._asked = asked
         self.records = 0
         """Records looked at; each run of an exploded one counts."""
         self.open: list[tuple[str, Matches]] = [(place, test) for place, _, test, optional in expressions_of(source) if not optional]
@@ -46,14 +50,14 @@ class Seen:
         if self.open:
             self.open = [one for one in self.open if not one[1](record)]
         if position.line <= _LOOKED and (position.index or 0) < _LOOKED:
-            _add_names(self._names, record, "", _DEEP)
+            add_names(self._names, record)
             if len(self._names) > 2 * _KEPT:
                 self._names = set(nsmallest(_KEPT, self._names))
 
     def facts(self) -> dict[str, Any]:
         """Return what was seen as plain values."""
         left = {place for place, _ in self.open}
-        matched = sorted(place for place in self._places if place not in left)
+        matched = sorted({*self._asked, *(place for place in self._places if place not in left)})
         return {"records": self.records, "matched": matched, "names": nsmallest(_KEPT, self._names)}
 
 
@@ -76,31 +80,44 @@ def describe_facts(source: Source, facts: dict[str, Any]) -> list[str]:
     for place, path, _, optional in expressions_of(source):
         if place in matched or optional:
             continue
-        below = path.rpartition(": ")[2]
-        close = get_close_matches(below, facts["names"], n=3) or get_close_matches(below.split(".")[-1], facts["names"], n=3)
-        close = close or [name for name in facts["names"] if "." not in name][:8]
-        known = ", ".join(repr(name) for name in close) or "none"
-        way_out = "correct it, or set optional = true where it may be missing"
         found.append(
             f"source {source.name!r}: {place}: path {path!r} matched nothing in {facts['records']} records; "
-            f"nearest keys present: {known}; {way_out}"
+            f"nearest keys present: {name_nearest(path, facts['names'])}; {WAY_OUT}"
         )
         if place.startswith("explode"):
             break  # no run was seen at all
-    return found
+    return found + [
+        f"source {source.name!r}: lookups.{one.name}: no record names a row of {one.path!r}, of {facts['records']} records; "
+        "correct by and key, or set optional = true on its fields"
+        for one in source.lookups
+        if f"lookups.{one.name}.asked" in matched and f"lookups.{one.name}.found" not in matched and _is_needed(source, one.name)
+    ]
 
 
-def _add_names(names: set[str], value: Any, prefix: str, depth: int) -> None:
+def _is_needed(source: Source, lookup: str) -> bool:
+    """Tell whether a field that may not be missing stands in a lookup."""
+    specs = [spec for _, several in source.fields for spec in several] + [spec for _, spec in (*source.tags, *source.tokens)]
+    return any(spec.lookup == lookup and not spec.optional for spec in specs)
+
+
+def name_nearest(path: str, names: list[str]) -> str:
+    """Return the names nearest to a path, for a message; where none is near, the first at the top."""
+    close = get_close_matches(path, names, n=3) or get_close_matches(path.rpartition(".")[2], names, n=3)
+    close = close or [name for name in names if "." not in name][:8]
+    return ", ".join(repr(name) for name in close) or "none"
+
+
+def add_names(names: set[str], value: Any, prefix: str = "", depth: int = _DEEP) -> None:
     """Note the paths of all keys of a value, `[]` for the items of a list; of a large object the first 300."""
     if isinstance(value, list):
         if value:
-            _add_names(names, value[0], f"{prefix}[]", depth)
+            add_names(names, value[0], f"{prefix}[]", depth)
     elif isinstance(value, dict) and depth:
         for key, item in islice(value.items(), _KEPT):
             name = f"{prefix}.{key}" if prefix else key
             names.add(name)
             if type(item) is dict or type(item) is list:
-                _add_names(names, item, name, depth - 1)
+                add_names(names, item, name, depth - 1)
 
 
 def expressions_of(source: Source) -> list[tuple[str, str, Matches, bool]]:

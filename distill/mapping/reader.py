@@ -66,9 +66,9 @@ def _all_paths(source: Source) -> list[str]:
 class MappedReader:
     """The reader of a mapped source; `seen` tells what its expressions found."""
 
-    def __init__(self, source: Source, read: One) -> None:
-        """Keep what reads one run."""
-        self.seen, self._read = Seen(source), read
+    def __init__(self, source: Source, read: One, asked: set[str]) -> None:
+        """Keep what reads one run; `asked` fills with the lookups it asks."""
+        self.seen, self._read = Seen(source, asked), read
         self._explode = compile_explode(source.explode) if source.explode is not None else None
 
     def __call__(self, record: dict[str, Any], position: Position, /) -> Reading | list[Reading]:
@@ -94,12 +94,12 @@ def build_reader(source: Source, config: Config, sides: Sides | None = None) -> 
     problems = check_expressions(source)
     if problems:
         raise ConfigError(problems)
-    return MappedReader(source, _compile_run(source, config, sides))
-
-
-def _compile_run(source: Source, config: Config, sides: Sides | None) -> One:
-    """Return the function that understands one run."""
     places = Fields(source, sides)
+    return MappedReader(source, _compile_run(source, config, sides=sides, places=places), places.asked)
+
+
+def _compile_run(source: Source, config: Config, *, sides: Sides | None, places: Fields) -> One:
+    """Return the function that understands one run."""
     plain = [found for name, specs in source.fields if (found := plain_text(name, specs)) is not None]
     quick = {name for name, _, _ in plain} | {"messages"}
     fields = [(name, compile_field(name, specs, places)) for name, specs in source.fields if name not in quick]

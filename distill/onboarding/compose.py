@@ -83,7 +83,7 @@ def propose_sources(folder: Path, root: str, survey: Survey, *, ignore: frozense
             if mapping is not None and not any(setting.sure for setting in mapping.fields):
                 text = _hint(lines, group)
             else:
-                text = "\n".join(["[[sources]]", *lines, *(_rows(mapping) if mapping is not None else [])])
+                text = "\n".join(["[[sources]]", *lines, *(_rows(mapping) if mapping is not None else _unread(group, known))])
             proposed.append(Proposed(name, text + "\n", group, files, is_mapped=text.startswith("[[")))
     return proposed
 
@@ -117,9 +117,22 @@ def _rows(mapping: Mapping) -> list[str]:
     lines += _table("[sources.tags]", mapping.tags)
     for verdict in mapping.verdicts:
         lines += _signal(verdict)
-    if not mapping.verdicts:
+    if not any(verdict.is_named for verdict in mapping.verdicts):
         lines += ["", "# no verdict was recognised: every run needs a person's review until a signal, or a file of verdicts, is named"]
     return lines
+
+
+def _unread(group: Group, known: str | None) -> list[str]:
+    """Return comments on the verdicts that stand in records of a format that has none."""
+    if known != "openai_chat":
+        return []
+    told = [
+        f"# unsure: {note.removeprefix('# ')}"
+        for verdict in propose_mapping(group.catalog).verdicts
+        if verdict.is_named
+        for note in verdict.notes[:1]
+    ]
+    return [*told, "# openai_chat reads no verdict: put these into a second file, [[sources.verdicts]], or map the records"] if told else []
 
 
 def _hint(lines: list[str], group: Group) -> str:

@@ -67,6 +67,8 @@ class Verdict(NamedTuple):
     """Comment lines above it."""
     sure: bool
     """False where all of it stands as a comment."""
+    is_named: bool = True
+    """False where nothing but its kind of value speaks for it."""
 
 
 class Mapping(NamedTuple):
@@ -275,11 +277,12 @@ def _verdict(catalog: Catalog, found: Found) -> Verdict | None:
     name = found.parts[-1]
     where = f"{found.path}: in {catalog.share(found):.0%} of {catalog.records} records"
     if found.has_only("bool"):
-        if not sounds_like_verdict(name):
-            note = f"# unsure: {where}: {_counts(found)}; a boolean whose name says nothing of a verdict"
-            return Verdict(found.path, (), (note,), sure=False)
         good, bad = ("false", "true") if is_negative(name) else ("true", "false")
-        return Verdict(found.path, (("pass", f"[{good}]"), ("fail", f"[{bad}]")), (f"# {where}: {_counts(found)}", _WHO), sure=True)
+        meaning = (("pass", f"[{good}]"), ("fail", f"[{bad}]"))
+        if sounds_like_verdict(name):
+            return Verdict(found.path, meaning, (f"# {where}: {_counts(found)}", _WHO), sure=True)
+        note = "# unsure: a boolean whose name says nothing of a verdict; take the marks away where it is one, else delete it"
+        return Verdict(found.path, meaning, (f"# {where}: {_counts(found)}", note), sure=False, is_named=False)
     words = set(words_of(name))
     if found.has_only("integer", "number") and words & NUMBERS and sounds_like_verdict(name):
         numbers = sorted(float(text) for text in found.counts)

@@ -172,14 +172,22 @@ def _known(keys: frozenset[str], records: list[dict[str, Any]]) -> str | None:
         if name in names and any(group <= keys for group in groups):
             return name
     messages = any(isinstance(record.get("request"), dict) and "messages" in record["request"] for record in records)
-    return "openai_chat" if messages and "response" in keys and "openai_chat" in names else None
+    chats = (messages and "response" in keys) or any(_has_parts(record.get("messages")) for record in records)
+    return "openai_chat" if chats and "openai_chat" in names else None
+
+
+def _has_parts(messages: Any) -> bool:
+    """Tell whether the content of a message is a list of parts, which no mapping reads."""
+    found = messages if isinstance(messages, list) else []
+    contents = [message.get("content") for message in found if isinstance(message, dict) and "role" in message]
+    return any(isinstance(part, dict) and "type" in part for content in contents if isinstance(content, list) for part in content)
 
 
 _TELLTALES: tuple[tuple[str, tuple[frozenset[str], ...]], ...] = (
     ("langfuse", (frozenset({"trace", "observations"}),)),
     ("otel", (
         frozenset({"resourceSpans"}), frozenset({"resource_spans"}), frozenset({"traceId", "spanId", "attributes"}),
-        frozenset({"trace_id", "span_id", "attributes"}),
+        frozenset({"trace_id", "span_id", "attributes"}), frozenset({"context", "parent_id", "attributes"}),
     )),
     ("inspect_ai", (frozenset({"eval", "samples"}),)),
     ("openai_chat", (frozenset({"messages", "choices"}), frozenset({"messages", "usage", "model"}))),

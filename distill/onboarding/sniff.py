@@ -4,13 +4,13 @@ Reads the first records of files and nothing else. Law: the groups depend on pat
 file system names them.
 """
 
-import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from distill.onboarding.paths import Catalog
+from distill.onboarding.propose import propose_mapping
 from distill.onboarding.shapes import Shape, decode_some, is_candidate, tell_shape
 from distill.readers import Limits
 
@@ -45,11 +45,19 @@ class Survey(NamedTuple):
 
 
 def find_files(folder: Path, *, is_project: bool) -> list[str]:
-    """Return the files below a folder that may be logs, sorted; not hidden ones, nor what distill writes into a project."""
-    found = [name.replace(os.sep, "/") for name in glob.glob("**/*", root_dir=folder, recursive=True)]  # noqa: PTH207 -- as the plan does
+    """Return the files below a folder that may be logs, sorted; not hidden ones, nor what distill writes into a project.
+
+    A link to a folder stands for itself: what lies behind it counts where it lies, and a link may lead in a circle.
+    """
+    found: list[str] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = os.path.relpath(place, folder).replace(os.sep, "/")
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        named = [name for name in files if not name.startswith(".") and is_candidate(name) and (Path(place) / name).is_file()]
+        found += [name if below == "." else f"{below}/{name}" for name in (*links, *named)]
     own = (lambda name: name.startswith(_OWN)) if is_project else (lambda name: False)
-    named = [name for name in found if is_candidate(name) and not own(name) and name.isprintable()]
-    return sorted(name for name in named if (folder / name).is_file())
+    return sorted(name for name in found if name.isprintable() and not own(name))
 
 
 def survey_files(folder: Path, names: Iterable[str]) -> Survey:
@@ -61,6 +69,9 @@ def survey_files(folder: Path, names: Iterable[str]) -> Survey:
     for name in names:
         if not (folder / name).resolve().is_relative_to(root):
             left.append((name, "lies outside the folder"))
+            continue
+        if (folder / name).is_dir():
+            left.append((name, "a link to a folder; what is there counts where it lies"))
             continue
         kind = (str(PurePosixPath(name).parent), "".join(PurePosixPath(name).suffixes[-2:]))
         alike = seen.setdefault(kind, [])
@@ -75,7 +86,17 @@ def survey_files(folder: Path, names: Iterable[str]) -> Survey:
         place = _place_of(groups, shape)
         groups[place][1].append(name)
         alike.append(place)
-    return Survey(tuple(Group(shape, tuple(files), _sample(folder, shape, files)) for shape, files in groups), tuple(left))
+    sampled = [(shape, tuple(files), _sample(folder, shape, files)) for shape, files in groups]
+    return Survey(tuple(Group(_settle(shape, catalog), files, catalog) for shape, files, catalog in sampled), tuple(left))
+
+
+def _settle(shape: Shape, catalog: Catalog) -> Shape:
+    """Return a shape without the format that reads no verdict, where a mapping can read both the conversation and a verdict."""
+    if shape.format != "openai_chat":
+        return shape
+    mapping = propose_mapping(catalog)
+    talks = any(setting.key == "messages" and setting.sure for setting in mapping.fields)
+    return shape._replace(format=None) if talks and any(verdict.is_named for verdict in mapping.verdicts) else shape
 
 
 def _place_of(groups: list[tuple[Shape, list[str]]], shape: Shape) -> int:

@@ -1,8 +1,9 @@
 """Each member of a zip is one record, in the order of the names (SPEC 2, SPEC 9).
 
 Bounds against an archive that unpacks to more than it may: of one member, more than `max_line_bytes` is hashed and not kept; a member
-that says it unpacks to more than 200 times its packed bytes and 1 MiB is refused; all members together are refused from where they
-unpack to more than 200 times the archive and 64 MiB. An honest log packs 5 to 50 times. The list of the members is held in memory.
+that says it unpacks to more than 200 times its packed bytes and 1 MiB is refused, and one with which those read would together unpack
+to more than 200 times the archive and 64 MiB; a refused one counts for nothing. An honest log packs 5 to 50 times. The list of the
+members is held in memory.
 """
 
 import lzma
@@ -40,10 +41,13 @@ def read(file: BinaryIO, *, limits: Limits) -> Iterator[RawLine | BadLine]:
         for _, same in groupby(wanted, lambda info: info.filename):
             for twice, info in enumerate(same):
                 number += 1
-                left -= info.file_size
                 place = RawLine(number, 0, b"", ended=True, length=0, hash=None, member=info.filename)
                 problem = _refuse(info, left, twice=bool(twice))
-                yield BadLine(*problem, place) if problem is not None else _read_member(archive, info, limits, place)
+                if problem is not None:  # unread, so it takes nothing of what the others may unpack to
+                    yield BadLine(*problem, place)
+                    continue
+                left -= info.file_size
+                yield _read_member(archive, info, limits, place)
 
 
 def _refuse(info: zipfile.ZipInfo, left: int, *, twice: bool) -> tuple[str, str] | None:
@@ -56,7 +60,7 @@ def _refuse(info: zipfile.ZipInfo, left: int, *, twice: bool) -> tuple[str, str]
     if info.file_size > _RATIO * info.compress_size + _MEMBER:
         told = f"it would unpack to {info.file_size} bytes from {info.compress_size}, more than {_RATIO} times as many"
         return "unreadable_member", f"{told}; a log packs less, look at where it comes from"
-    if left < 0:
+    if info.file_size > left:
         told = f"with it the archive unpacks to more than {_RATIO} times its bytes and {_ARCHIVE} bytes"
         return "unreadable_member", f"{told}; a log packs less, look at where it comes from"
     return None

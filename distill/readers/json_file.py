@@ -9,9 +9,13 @@ from distill.readers.elements import take_whole
 
 __all__ = ["read"]
 
+_ZIP = b"PK\x03\x04"
+
 
 def read(file: BinaryIO, *, limits: Limits) -> Iterator[RawLine | BadLine]:
-    """Yield the record; a file that holds nothing holds none."""
+    """Yield the record; a file that holds nothing holds none, and an archive is told as what it is."""
     line = take_whole(file, limits.max_line_bytes)
-    if line.length:
+    if line.raw.startswith(_ZIP):
+        yield BadLine("not_json", "the file is a zip; set reader = 'zip', and members to the pattern of its records", line)
+    elif line.length:
         yield line

@@ -124,6 +124,7 @@ class Exceptions:
         self._ids = _Ids(data, first, places + 8 * count)
         self._joined = _Ids(data, first + table, places + 8 * count + _ID * count)
         self._known: frozenset[int] | None = None
+        self._last: tuple[str, list[ResolutionRow], dict[str, list[ResolutionRow]]] = ("", [], {})
 
     def _lines_of(self, wanted: bytes) -> list[bytes]:
         place = self._ids.find(wanted)
@@ -134,8 +135,15 @@ class Exceptions:
             place += 1
         return lines
 
-    def _of(self, identity: str) -> list[ResolutionRow]:
-        return [_ROW(line) for line in self._lines_of(bytes.fromhex(identity))]
+    def _of(self, identity: str) -> tuple[list[ResolutionRow], dict[str, list[ResolutionRow]]]:
+        """Return the rows of an id, also by provenance; those of the last one are kept, for a record may stand in a log very often."""
+        if self._last[0] != identity:
+            rows = [_ROW(line) for line in self._lines_of(bytes.fromhex(identity))]
+            placed: dict[str, list[ResolutionRow]] = {}
+            for row in rows:
+                placed.setdefault(row.provenance, []).append(row)
+            self._last = (identity, rows, placed)
+        return self._last[1:]
 
     def _hits(self, ids: bytes) -> list[int]:
         """Return the places of ids of which something may be said; few known ids are held in memory, many are looked up one by one."""
@@ -155,8 +163,7 @@ class Exceptions:
         if not hits:
             return ""
         said: list[bytes] = []
-        for place in hits:
-            identity = ids[place * _ID : (place + 1) * _ID]
+        for identity in dict.fromkeys(ids[place * _ID : (place + 1) * _ID] for place in hits):
             said += (identity, b"joined" if self._joined.find(identity) is not None else b"", *self._lines_of(identity))
         return hash_parts(said).hex()
 
@@ -171,15 +178,15 @@ class Exceptions:
 
     def about(self, identity: str, where: str) -> list[ResolutionRow]:
         """Return the rows about one evidence row."""
-        return [row for row in self._of(identity) if row.provenance == where]
+        return self._of(identity)[1].get(where, [])
 
     def verdict_on(self, identity: str) -> tuple[str, str] | None:
         """Return the category and the reason that replace those of an evidence row, or None."""
-        return next(((row.category, row.reasons[0]) for row in self._of(identity) if row.category is not None), None)
+        return next(((row.category, row.reasons[0]) for row in self._of(identity)[0] if row.category is not None), None)
 
     def leads_to(self, identity: str) -> str | None:
         """Return the evidence id of the row that this one adds to, or None."""
-        return next((row.with_[0] for row in reversed(self._of(identity)) if row.kind in _MEMBER and row.with_), None)
+        return next((row.with_[0] for row in reversed(self._of(identity)[0]) if row.kind in _MEMBER and row.with_), None)
 
     def is_joined(self, identity: str) -> bool:
         """Tell whether other rows add to this one."""

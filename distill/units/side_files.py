@@ -60,14 +60,16 @@ def read_rows(path: Path, recorded: str, *, reader: str, limit: int) -> Iterator
 def _json(file: BinaryIO, reader: str, limit: int) -> Iterator[SideRow]:
     limits = Limits(max_line_bytes=limit)
     if reader == "jsonl":
-        for line in read_lines(file, max_line_bytes=limit):
-            yield _row(line, f":{line.number}")
+        for read in read_lines(file, max_line_bytes=limit):
+            yield _row(read, f":{read.number}")
         return
     buffered: Any = file if hasattr(file, "peek") else io.BufferedReader(cast("Any", file))
     first = buffered.peek(1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     for one in json_object.read(buffered, limits=limits) if first == b"{" else json_array.read(buffered, limits=limits):
-        place = "" if isinstance(one, BadLine) else f"[{one.index}]" if one.key is None else f"{{{one.key}}}"
-        yield _row(one, place)
+        twice = one.place if isinstance(one, BadLine) and one.reason == "duplicate_key" else None
+        line: RawLine | BadLine = one if twice is None else twice
+        place = "" if isinstance(line, BadLine) else f"[{line.index}]" if line.key is None else f"{{{line.key}}}"
+        yield _row(line, place)  # a key that stands twice is told by what its rows say
 
 
 def _row(line: RawLine | BadLine, place: str) -> SideRow:
@@ -87,8 +89,9 @@ def _row(line: RawLine | BadLine, place: str) -> SideRow:
 def _csv(file: BinaryIO, limit: int) -> Iterator[SideRow]:
     """Yield the rows of a CSV file by the names in its first row."""
     before = csv.field_size_limit(limit)
+    text = io.TextIOWrapper(cast("Any", file), encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
-        lines = csv.reader(io.TextIOWrapper(cast("Any", file), encoding="utf-8-sig", errors="surrogateescape", newline=""), strict=True)
+        lines = csv.reader(text, strict=True)
         names: list[str] | None = None
         while True:
             try:
@@ -106,6 +109,7 @@ def _csv(file: BinaryIO, limit: int) -> Iterator[SideRow]:
             yield _cells(f":{lines.line_num}", names, cells)
     finally:
         csv.field_size_limit(before)
+        text.detach()  # the file is closed by whoever opened it
 
 
 def _cells(place: str, names: list[str], cells: list[str]) -> SideRow:

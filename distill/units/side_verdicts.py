@@ -1,6 +1,8 @@
 """What a second file of verdicts says of each key (SPEC 2): rows with a raw value, or lists of keys."""
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +13,12 @@ from distill.jsonl import BadLine
 from distill.mapping.meaning import read_meaning
 from distill.mapping.paths import Find, compile_path
 from distill.mapping.signals import read_confidence
-from distill.sides import Joined, join_key
-from distill.units.side_files import SideRow, read_document, read_rows
+from distill.sides import AMBIGUOUS, Joined, join_key
+from distill.units.side_files import SideRow, read_document
 
-__all__ = ["Held", "read_verdicts"]
+__all__ = ["Held", "read_lists", "read_verdicts"]
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)  # as JSON and spreadsheets write one; nan is none
 
 
 class Held(NamedTuple):
@@ -30,46 +34,58 @@ class Held(NamedTuple):
     """The row as sorted JSON, or what it says; None where it could not be read."""
     problem: str | None = None
     """Why it could not be read."""
+    lost: bool = False
+    """Whether nobody can tell which key it speaks of."""
     warning: str | None = None
     """Something worth telling of the whole file; such a one is no row."""
     counts: int = 1
     """Rows it stands for."""
 
 
-def read_verdicts(file: Path, recorded: str, spec: VerdictSpec, limit: int) -> Iterator[Held]:
-    """Yield what the file says of each key.
-
-    Raises:
-        InputError: a file of lists is none.
-    """
-    if spec.lists:
-        yield from _listed(read_document(file, recorded), recorded, spec)
-        return
+def read_verdicts(rows: Iterable[SideRow], spec: VerdictSpec) -> Iterator[Held]:
+    """Yield what each row says of its key; a row that cannot be understood makes its key ambiguous, if it has one."""
     find = compile_path(spec.key) if spec.key else None
     places = tuple(compile_path(path) if path else None for path in (spec.value, spec.reviewer, spec.confidence))
-    for row in read_rows(file, recorded, reader=spec.reader, limit=limit):
+    for row in rows:
         if row.problem is not None:
-            yield Held(row.place, None, problem=row.problem)
+            yield Held(row.place, None, problem=row.problem, lost=True) if row.key is None else _unclear(row, row.key, row.problem)
             continue
+        key: str | None = None
         try:
-            yield _judge(row, spec, find, places)
+            key = _find_key(row, spec, find)
+            yield _judge(row, key, spec, places)
         except BadLine as bad:
-            yield Held(row.place, None, problem=f"{bad.reason}: {bad.detail}")
+            told = f"{bad.reason}: {bad.detail}"
+            yield Held(row.place, None, problem=told) if key is None else _unclear(row, key, told)
 
 
-def _judge(row: SideRow, spec: VerdictSpec, find: Find | None, places: tuple[Find | None, ...]) -> Held:
-    """Return what one row says.
+def _unclear(row: SideRow, key: str, problem: str) -> Held:
+    """Return a row that speaks of a key and cannot be understood."""
+    return Held(row.place, key, AMBIGUOUS, _said(Joined(AMBIGUOUS)), problem=problem)
+
+
+def _find_key(row: SideRow, spec: VerdictSpec, find: Find | None) -> str:
+    """Return the key of a row.
 
     Raises:
-        BadLine: it has no key, or its value means nothing.
+        BadLine: it has none.
     """
     key = join_key(find(row.value)) if find is not None else row.key
     if key is None:
         raise BadLine("missing_field", f"{spec.key or 'key'}: found no key, expected a text or a whole number")
+    return key
+
+
+def _judge(row: SideRow, key: str, spec: VerdictSpec, places: tuple[Find | None, ...]) -> Held:
+    """Return what one row says of its key.
+
+    Raises:
+        BadLine: its value means nothing.
+    """
     find_value, find_reviewer, find_confidence = places
     value = row.value if find_value is None else find_value(row.value)
-    if value is None:
-        return Held(row.place, None)  # a row that says nothing yet
+    if value is None or (spec.reader == "csv" and value == "" and not any("" in known for known in spec.meaning if known)):
+        return Held(row.place, key)  # a row that says nothing yet
     verdict = read_meaning(spec.meaning, _number(spec, value), place=spec.value or key)
     by = None if find_reviewer is None else find_reviewer(row.value)
     confidence = None if find_confidence is None else read_confidence(spec.confidence, _as_number(spec, find_confidence(row.value)))
@@ -87,18 +103,21 @@ def _as_number(spec: VerdictSpec, value: Any) -> Any:
         return value
     if not value.strip():
         return None
-    try:
-        return float(value)
-    except ValueError:
-        return value
+    number = float(value) if _NUMBER.fullmatch(value.strip()) else math.inf
+    return number if math.isfinite(number) else value
 
 
 def _said(joined: Joined) -> str:
     return dump_sorted(joined._asdict())
 
 
-def _listed(document: dict[str, Any], recorded: str, spec: VerdictSpec) -> Iterator[Held]:
-    """Yield the keys of every list with its verdict, then what the file's own totals disagree with."""
+def read_lists(file: Path, recorded: str, spec: VerdictSpec) -> Iterator[Held]:
+    """Yield the keys of every list with its verdict, then what the file's own totals disagree with.
+
+    Raises:
+        InputError: the file is no object of lists.
+    """
+    document = read_document(file, recorded)
     met: dict[str, set[str]] = {}
     for path, verdict in spec.lists:
         keys = compile_path(path)(document)
@@ -110,7 +129,7 @@ def _listed(document: dict[str, Any], recorded: str, spec: VerdictSpec) -> Itera
             problem = None if key else f"mistyped_field: found {type(value).__name__}, expected a text or a whole number"
             if key is not None:
                 met.setdefault(verdict, set()).add(key)
-            yield Held(f"{{{path}}}[{i}]", key, verdict, _said(Joined(verdict, path)) if key else None, problem=problem)
+            yield Held(f"{{{path}}}[{i}]", key, verdict, _said(Joined(verdict, path)) if key else None, problem=problem, lost=key is None)
     for name, path in spec.totals:
         told = compile_path(path)(document)
         if name == "total" and spec.otherwise is not None:

@@ -17,9 +17,10 @@ from distill.hashing import hash_bytes, hash_file
 from distill.jsonl import decode_line
 from distill.mapping.paths import compile_path
 from distill.plan import TEMPORARY
-from distill.sides import AMBIGUOUS, ASKED, Joined, LookupSide, VerdictSide, join_key
+from distill.sides import AMBIGUOUS, ASKED, SILENT, Joined, LookupSide, VerdictSide, join_key
 from distill.units.side_files import read_rows
-from distill.units.side_verdicts import Held, read_verdicts
+from distill.units.side_paths import Expected, RowsSeen, expected_paths
+from distill.units.side_verdicts import Held, read_lists, read_verdicts
 
 __all__ = ["SIDES", "OpenSides", "Prepared", "Store", "held_keys", "prepare_sides"]
 
@@ -27,7 +28,7 @@ SIDES = ".distill/parts/sides"
 """Folder of second files, below the project."""
 _SHOWN = 3
 _TOLD = 10
-_VERSION = "1"
+_VERSION = "2"
 
 
 class Store(NamedTuple):
@@ -125,12 +126,20 @@ class _Verdicts(_Rows):
         super().__init__(store.path)
         lines = Path(store.several).read_bytes().splitlines() if store.several else []
         self._several = frozenset(decode_line(line)["key"] for line in lines)
+        self._lost: bool | None = None
 
     def get(self, key: str, /) -> Joined | None:
         found = self.execute("SELECT row, twice FROM rows JOIN keys USING (n) WHERE keys.key = ?", (key,)).fetchone()
         if key in self._several or (found is not None and found[1]):
             return Joined(AMBIGUOUS)
-        return None if found is None else Joined(**decode_line(found[0]))
+        if found is None:
+            return None
+        return Joined(SILENT) if found[0] is None else Joined(**decode_line(found[0]))
+
+    def is_whole(self) -> bool:
+        if self._lost is None:
+            self._lost = self.execute("SELECT text FROM told WHERE name = 'lost'").fetchone()[0] != "0"
+        return not self._lost
 
 
 class _Asking:
@@ -142,11 +151,14 @@ class _Asking:
     def get(self, key: str, /) -> Joined | None:
         return Joined(ASKED, value=self._name)
 
+    def is_whole(self) -> bool:
+        return True
+
 
 def held_keys(store: Store) -> Iterator[str]:
-    """Yield the keys of a second file, sorted."""
+    """Yield the keys of which a second file says something, sorted."""
     rows = _Rows(store.path)  # it closes its database when it goes
-    for (key,) in rows.execute("SELECT key FROM keys ORDER BY key"):
+    for (key,) in rows.execute("SELECT keys.key FROM keys JOIN rows USING (n) WHERE row IS NOT NULL ORDER BY keys.key"):
         yield key
 
 
@@ -166,10 +178,11 @@ def prepare_sides(project: Path, config: Config, digests: Mapping[str, str], *, 
         place.mkdir(parents=True, exist_ok=True)
         below = os.path.normpath(spec.path).replace(os.sep, "/")
         recorded = f"{source.name}/{below}"
-        digest = hash_bytes(repr((_VERSION, digests[recorded], source.name, spec, config.max_line_bytes)).encode())
+        side = _Side(project / source.root / below, recorded, source.name, spec, config.max_line_bytes, expected_paths(source, spec))
+        digest = hash_bytes(repr((_VERSION, digests[recorded], *side[2:])).encode())
         path = place / digest
         if not _is_whole(path):
-            _build(path, project / source.root / below, recorded, spec, config.max_line_bytes)
+            _build(path, side)
         store = Store(source.name, spec.name, str(path), digest)
         stores.append(store)
         records[recorded] = int(_told(store, "records")[0])
@@ -207,44 +220,68 @@ def _sweep(place: Path, used: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _build(path: Path, file: Path, recorded: str, spec: LookupSpec | VerdictSpec, limit: int) -> None:
+class _Side(NamedTuple):
+    """A second file to be read."""
+
+    file: Path
+    """Where it lies."""
+    recorded: str
+    """Its recorded path."""
+    source: str
+    """Name of its source."""
+    spec: LookupSpec | VerdictSpec
+    """What it is."""
+    limit: int
+    """Bytes of the longest row."""
+    expected: Expected
+    """Expressions that must find something in one of its rows."""
+
+
+def _build(path: Path, side: _Side) -> None:
     """Write one SQLite file by one rename."""
     temporary = path.with_name(f"{path.name}{TEMPORARY}{os.getpid()}")
     temporary.unlink(missing_ok=True)
     database = sqlite3.connect(temporary)
     try:
-        _fill(database, file, recorded, spec, limit)
+        _fill(database, side)
     finally:
         database.close()
     Path(f"{path}.blake3").write_text(hash_file(temporary).blake3)
     temporary.replace(path)
 
 
-def _fill(database: sqlite3.Connection, file: Path, recorded: str, spec: LookupSpec | VerdictSpec, limit: int) -> None:
+def _fill(database: sqlite3.Connection, side: _Side) -> None:
     database.executescript(
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
         "CREATE TABLE rows (n INTEGER PRIMARY KEY, key TEXT, same BLOB, row BLOB);"
         "CREATE TABLE told (name TEXT, n INTEGER, text TEXT);"
     )
-    telling = _Telling(recorded)
-    held = read_verdicts(file, recorded, spec, limit) if isinstance(spec, VerdictSpec) else _held(file, recorded, spec, limit)
+    spec, telling, seen = side.spec, _Telling(side.recorded), RowsSeen(side.expected)
+    held = _said(side, spec, seen) if isinstance(spec, VerdictSpec) else _held(side, spec, seen)
     database.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", telling.through(held))
+    seen.verify(side.source, side.recorded)
     database.executescript(
         "CREATE TABLE keys (key TEXT PRIMARY KEY, n INTEGER, twice INTEGER) WITHOUT ROWID;"
-        "INSERT INTO keys SELECT key, min(n), count(DISTINCT same) > 1 FROM rows WHERE key IS NOT NULL GROUP BY key;"
+        "INSERT INTO keys SELECT key, coalesce(min(CASE WHEN row IS NOT NULL THEN n END), min(n)), count(DISTINCT same) > 1"
+        " FROM rows WHERE key IS NOT NULL GROUP BY key;"
     )
-    total = database.execute("SELECT count(*) FROM keys WHERE twice").fetchone()[0]
-    shown = [key for (key,) in database.execute("SELECT key FROM keys WHERE twice ORDER BY key LIMIT ?", (_SHOWN,))]
-    if total:
-        named = ", ".join(shown) + (", …" if total > len(shown) else "")
-        source = recorded.partition("/")[0]
-        if isinstance(spec, VerdictSpec):
-            telling.told.append(f"ambiguous_verdict: {source}: {total} keys have two different verdicts in {recorded} ({named})")
-        else:
-            telling.told.append(f"ambiguous_lookup: {source}: {total} keys have two different rows in {recorded} ({named}); they give null")
-    told = [("records", 0, str(telling.rows)), *(("warnings", i, text) for i, text in enumerate([*telling.told, *telling.more()]))]
-    database.executemany("INSERT INTO told VALUES (?, ?, ?)", told)
+    twice = _tell_twice(database, side)
+    told = [("records", str(telling.rows)), ("lost", str(telling.lost))]
+    told += [("warnings", text) for text in (*telling.told, *twice, *telling.more())]
+    database.executemany("INSERT INTO told VALUES (?, ?, ?)", [(name, i, text) for i, (name, text) in enumerate(told)])
     database.commit()
+
+
+def _tell_twice(database: sqlite3.Connection, side: _Side) -> list[str]:
+    """Return what is to be told of keys that stand twice with different rows."""
+    total = database.execute("SELECT count(*) FROM keys WHERE twice").fetchone()[0]
+    if not total:
+        return []
+    shown = [key for (key,) in database.execute("SELECT key FROM keys WHERE twice ORDER BY key LIMIT ?", (_SHOWN,))]
+    named = ", ".join(shown) + (", …" if total > len(shown) else "")
+    if isinstance(side.spec, VerdictSpec):
+        return [f"ambiguous_verdict: {side.source}: {total} keys have two different verdicts in {side.recorded} ({named})"]
+    return [f"ambiguous_lookup: {side.source}: {total} keys have two different rows in {side.recorded} ({named}); they give null"]
 
 
 class _Telling:
@@ -254,10 +291,12 @@ class _Telling:
         self.recorded = recorded
         self.rows = 0
         self.told: list[str] = []
+        self.lost = 0
         self._problems = 0
 
-    def through(self, held: Iterator[Held]) -> Iterator[tuple[int, str | None, bytes, bytes | None]]:
+    def through(self, held: Iterator[Held]) -> Iterator[tuple[int, str | None, bytes | None, bytes | None]]:
         for one in held:
+            self.lost += one.lost
             if one.problem is not None:
                 self._problems += 1
                 if self._problems <= _TOLD:
@@ -265,17 +304,27 @@ class _Telling:
             if one.warning is not None:
                 self.told.append(one.warning)
                 continue
-            yield self.rows, one.key, one.same.encode(), None if one.row is None else one.row.encode()
+            yield self.rows, one.key, one.same.encode() or None, None if one.row is None else one.row.encode()
             self.rows += one.counts
 
     def more(self) -> list[str]:
         return [f"unreadable_row: {self.recorded}: {self._problems - _TOLD} more"] if self._problems > _TOLD else []
 
 
-def _held(file: Path, recorded: str, spec: LookupSpec, limit: int) -> Iterator[Held]:
+def _said(side: _Side, spec: VerdictSpec, seen: RowsSeen) -> Iterator[Held]:
+    """Yield what a file of verdicts says of each key."""
+    if spec.lists:
+        return read_lists(side.file, side.recorded, spec)
+    return read_verdicts(seen.through(read_rows(side.file, side.recorded, reader=spec.reader, limit=side.limit)), spec)
+
+
+def _held(side: _Side, spec: LookupSpec, seen: RowsSeen) -> Iterator[Held]:
     """Yield the rows of a lookup under their keys."""
     find = compile_path(spec.key) if spec.key else None
-    for row in read_rows(file, recorded, reader=spec.reader, limit=limit):
+    for row in seen.through(read_rows(side.file, side.recorded, reader=spec.reader, limit=side.limit)):
         key = join_key(find(row.value)) if find is not None else row.key
         text = dump_sorted(row.value)
-        yield Held(row.place, key, text, None if row.problem else text, problem=row.problem)
+        problem = row.problem or (
+            f"missing_field: {spec.key}: found no key, expected a text or a whole number" if find and key is None else None
+        )
+        yield Held(row.place, key, text, None if row.problem else text, problem=problem)
