@@ -227,15 +227,24 @@ def change_corpus(project: Project, seed: int) -> None:
         if lines and not lines[-1].endswith(b"\n"):
             lines[-1] += b"\n"
         place = rng.randrange(len(lines) + 1)
-        way = rng.choice(["same", "same", "append", "append", "insert", "cut", "double", "shuffle", "nothing", "gone", "bad"])
+        way = rng.choice(["same", "same", "append", "append", "insert", "alter", "cut", "double", "shuffle", "nothing", "gone", "bad"])
         changed = {
-            "append": lines + more, "insert": lines[:place] + more + lines[place:], "cut": lines[place:], "double": lines + lines[:place],
+            "alter": [_alter(rng, line) for line in lines], "append": lines + more, "insert": lines[:place] + more + lines[place:], "cut": lines[place:], "double": lines + lines[:place],
             "shuffle": rng.sample(lines, len(lines)), "nothing": [], "bad": lines + [rng.choice(_BAD) + b"\n" for _ in range(9)],
         }.get(way, lines)  # fmt: skip
         if way == "gone" and path != "own.jsonl" and not path.startswith("a/"):
             file.unlink(missing_ok=True)
         elif way != "same":
             project.write(f"logs/{path}", b"".join(changed))
+
+
+def _alter(rng: random.Random, line: bytes) -> bytes:
+    """Return a line as long as it was, with another digit somewhere; of most, the line itself."""
+    places = [place for place, byte in enumerate(line) if byte in b"0123456789"]
+    if not places or rng.random() < 0.7:
+        return line
+    place = rng.choice(places)
+    return line[:place] + str(rng.randrange(10)).encode() + line[place + 1 :]
 
 
 def load(project: Project, **changes: Any) -> Config:

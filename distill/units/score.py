@@ -37,8 +37,8 @@ _ENTRY = msgspec.json.Decoder(Entry).decode
 _SIGNALS = msgspec.json.Decoder(list[Signal]).decode
 _REMEMBERED = 1 << 14
 _GONE, _TOLD = b"x", b"="
-Home = tuple[str, int]
-"""Partition of a piece, and the byte of its evidence at which it starts."""
+Home = tuple[str, int, str]
+"""Partition of a piece, the byte of its evidence at which it starts, and its hash: a bucket reads evidence, so it depends on all of it."""
 
 
 class _Row(msgspec.Struct, frozen=True, gc=False):
@@ -140,7 +140,7 @@ class _Reader:
     def entry(self, where: bytes, homes: Sequence[Home]) -> Entry:
         """Return the entry of a row."""
         piece, offset, length = map(int, where.split())
-        partition, start = homes[piece]
+        partition, start, _ = homes[piece]
         record = decode_lean(read_range(Range(f"{self._context.project}/{EVIDENCE}/{partition}", start + offset, length)))
         scored = score_record(record, judge_confidence=self._context.config.judge_confidence)
         scope = self._scopes.get(record.source, record.source)
@@ -238,7 +238,9 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     done = outputs.append_batches(plan.scored, "scored", zip(shop.parts(jobs()), later(batches), strict=False))
     Gists(shop.work.project).keep(piece.units[0] for batch in batches for piece in batch)
     shop.count_records(refs, done)
-    homes = {part.path: [(plan.partitions[piece.number], piece.units[0].start) for piece in batch] for part, batch in done}
+    homes = {
+        part.path: [(plan.partitions[piece.number], piece.units[0].start, piece.units[0].digest) for piece in batch] for part, batch in done
+    }
     parts = [part for part, _ in done]
     pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, homes, "runs")))
     told = list(shop.parts(_buckets("resolve_texts_bucket", [*parts, *pooled], homes, "texts", "told")))
