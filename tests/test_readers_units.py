@@ -123,7 +123,9 @@ def test_workers_change_no_byte_of_any_reader(tmp_path: Path, monkeypatch: pytes
     wanted = judge_by_reference(stage, project, config)
     assert {path: (project.folder / path).read_bytes() for path in wanted.files} == wanted.files
     assert done.stats == wanted.stats
-    assert done.validation == validate_stage(stage, config, wanted.stats, books=warned(wanted.warnings), written=done.outputs.files)
+    assert done.validation == validate_stage(
+        stage, config, wanted.stats, books=warned(wanted.warnings, wanted.errors), written=done.outputs.files
+    )
 
 
 def test_a_jsonl_file_that_becomes_an_array_is_read_anew(tmp_path: Path) -> None:

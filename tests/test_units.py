@@ -56,7 +56,9 @@ def check_stages(project: Project, **settings: Any) -> Counter[str]:
             found = hash_file(project.folder / file.path, sha256=True)
             assert (file.blake3, file.sha256, file.bytes) == (found.blake3, found.sha256, found.bytes), file.path
             assert wanted.files[file.path].count(b"\n") == file.record_count, file.path
-        assert done.validation == validate_stage(stage, config, wanted.stats, books=warned(wanted.warnings), written=done.outputs.files)
+        assert done.validation == validate_stage(
+            stage, config, wanted.stats, books=warned(wanted.warnings, wanted.errors), written=done.outputs.files
+        )
         met.update(done.stats.reasons)
     return met
 
