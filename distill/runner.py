@@ -28,7 +28,7 @@ from distill.plan import EVIDENCE, RESOLUTION, SCORED, FileRef, Plan, RawLog
 from distill.readers import Limits
 from distill.runs import Run, assemble_runs
 from distill.schemas.evidence import EvidenceRecord
-from distill.schemas.export_rows import Playbook, RagRow
+from distill.schemas.export_rows import Playbook
 from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.schemas.stage_receipt import FileSet, FileState, Stats, Validation
 from distill.stages import INDEX, PLAYBOOKS, RAG, Stage
@@ -203,9 +203,9 @@ def _check_outputs(outputs: Outputs, verdicts: Verdicts, work: Work) -> None:
 
 def _violations(path: str, file: TargetFile, verdicts: Verdicts, work: Work) -> list[str]:
     if path == INDEX:
-        from distill.stages.index import check_index  # noqa: PLC0415 -- SQLite only where it is needed
+        from distill.stages.index import Document, check_index  # noqa: PLC0415 -- SQLite only where it is needed
 
-        return check_index(file.temporary, _rows(work, FileRef(RAG, RAG), RagRow))
+        return check_index(file.temporary, _rows(work, FileRef(RAG, RAG), Document))
     with file.temporary.open("rb") as lines:
         return check_rows(path, iter(lines), verdicts)
 
@@ -232,7 +232,9 @@ def read_outcomes(stage: Stage, work: Work, verdicts: Verdicts) -> Iterator[Outc
     if stage.name == "score":
         return run(_evidence(work), work.config)
     if stage.name == "index":
-        return run(_rows(work, stage.inputs(work.plan)[0], RagRow))
+        from distill.stages.index import Document  # noqa: PLC0415 -- SQLite only where it is needed
+
+        return run(_rows(work, stage.inputs(work.plan)[0], Document))
     runs = _runs(work, verdicts, texts=stage.name == "export-rag")
     if stage.name == "export-rag":
         playbooks = _rows(work, FileRef(PLAYBOOKS, PLAYBOOKS), Playbook)

@@ -18,14 +18,41 @@ from distill.outcome import Outcome, Row
 from distill.schemas.export_rows import RagRow
 from distill.stages import INDEX, RAG
 
-__all__ = ["Hit", "IndexWriter", "check_index", "count_index", "hash_index", "run", "search_index", "write_index"]
+__all__ = ["Document", "Hit", "IndexWriter", "check_index", "count_index", "hash_index", "run", "search_index", "write_index"]
 
 _COLUMNS = ("id", "kind", "title", "content", "tags", "source_run_ids", "success_score", "provenance")
 
 _ENCODE = msgspec.json.Encoder().encode
 
 
-def run(rows: Iterable[RagRow]) -> Iterator[Outcome]:
+class Document(msgspec.Struct, frozen=True, gc=False):
+    """A retrieval row as the index holds it; its lists stay as they are spelt, for they were checked when the row was written."""
+
+    id: str
+    """Evidence id, or the playbook's id."""
+    kind: str
+    """What it is made of."""
+    title: str
+    """First line of the task's text."""
+    content: str
+    """What a reader is shown."""
+    tags: msgspec.Raw
+    """`key=value`, sorted."""
+    source_run_ids: msgspec.Raw
+    """Runs behind it that passed."""
+    success_score: float
+    """0..1."""
+    embedding_text: str
+    """What is embedded."""
+    provenance: str
+    """Where it comes from."""
+
+
+Indexed = Document | RagRow
+"""What can be indexed."""
+
+
+def run(rows: Iterable[Indexed]) -> Iterator[Outcome]:
     """Yield one outcome per retrieval row; all are indexed."""
     for row in rows:
         yield Outcome("accepted", row.id, rows=(Row(INDEX, row.id, row),))
@@ -46,7 +73,7 @@ class IndexWriter:
         self._base.execute("INSERT INTO search (search, rank) VALUES ('hashsize', 16777216)")  # fewer merges; the bytes of memory
         self.count = 0
 
-    def add(self, row: RagRow) -> None:
+    def add(self, row: Indexed) -> None:
         """Add one row; rows come in the order of their ids."""
         self._base.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _values(row))
         self._base.execute("INSERT INTO search (id, title, embedding_text) VALUES (?, ?, ?)", (row.id, row.title, row.embedding_text))
@@ -59,7 +86,7 @@ class IndexWriter:
         self._base.close()
 
 
-def write_index(path: Path, rows: Iterable[RagRow]) -> None:
+def write_index(path: Path, rows: Iterable[Indexed]) -> None:
     """Write the index of rows that come in the order of their ids."""
     writer = IndexWriter(path)
     for row in rows:
@@ -67,12 +94,15 @@ def write_index(path: Path, rows: Iterable[RagRow]) -> None:
     writer.close()
 
 
-def _values(row: RagRow) -> tuple[str | float, ...]:
-    tags, runs = _ENCODE(row.tags).decode(), _ENCODE(row.source_run_ids).decode()
+def _values(row: Indexed) -> tuple[str | float, ...]:
+    if isinstance(row, Document):
+        tags, runs = bytes(row.tags).decode(), bytes(row.source_run_ids).decode()
+    else:
+        tags, runs = _ENCODE(row.tags).decode(), _ENCODE(row.source_run_ids).decode()
     return (row.id, row.kind, row.title, row.content, tags, runs, row.success_score, row.provenance)
 
 
-def check_index(path: Path, rows: Iterable[RagRow]) -> list[str]:
+def check_index(path: Path, rows: Iterable[Indexed]) -> list[str]:
     """Return what an index holds beside the retrieval rows, or lacks, each with the index's path and row (SPEC 7, law 6).
 
     Both stand in the order of ids, so that one row of each is held at a time.

@@ -11,7 +11,7 @@ from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PLAYBOOKS, extract_playbooks
 from distill.units.exports import Export, grouped, run_export
-from distill.units.lean import decode_whole
+from distill.units.lean import decode_told
 from distill.units.parts import KEY, PartWriter
 
 __all__ = ["EXPORT", "run_units"]
@@ -57,7 +57,7 @@ def _gather_group(lines: list[bytes], config: Any, part: PartWriter) -> Iterator
     for line in lines:
         head, *evidence = line.split(b"\t")
         verdict = _VERDICT(head[2 * KEY :])
-        own, *others = [decode_whole(one) for one in evidence]
+        own, *others = [decode_told(one) for one in evidence]
         group = (verdict.scope, verdict.group)
         runs.append(Run(
             own, verdict.scope, verdict.category, verdict.reasons, verdict.score, None, verdict.attempts, verdict.corrected_response,
@@ -70,7 +70,7 @@ def _gather_group(lines: list[bytes], config: Any, part: PartWriter) -> Iterator
 
 
 EXPORT = Export(
-    frozenset(), lambda one, config: None, _spread, _gather, ((PLAYBOOKS, "playbooks"),), None, decode_whole,
+    frozenset(), lambda one, config: None, _spread, _gather, ((PLAYBOOKS, "playbooks"),), None, decode_told,
     lambda one, config: iter(()),
 )  # fmt: skip
 """What is particular to playbooks."""

@@ -13,7 +13,6 @@ from distill.books import Books
 from distill.files import TargetFile
 from distill.hashing import hash_file
 from distill.jsonl import encode_row
-from distill.schemas.export_rows import RagRow
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
 from distill.units.cutting import Unit
@@ -51,7 +50,7 @@ class Outputs:
 
     def add(self, path: str, key: Any, value: msgspec.Struct) -> None:
         """Add one row; rows with a key are sorted by it at the end."""
-        if path == INDEX and isinstance(value, RagRow):
+        if path == INDEX:
             self._open_index().add(value)
         elif key is None:
             self.file(path).write(encode_row(value))
