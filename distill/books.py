@@ -20,8 +20,8 @@ class Books:
         self._keeps_files = by_file
         self.kinds: Counter[str] = Counter()
         """Units by outcome."""
-        self.reasons: Counter[str] = Counter()
-        """Units that were not accepted or rejected, by slug."""
+        self.fates: Counter[tuple[str, str]] = Counter()
+        """Units that were not accepted or rejected, by outcome and slug."""
         self.by_file: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """Per partition, units by outcome, category and reason."""
         self.warnings: Counter[str] = Counter()
@@ -42,7 +42,7 @@ class Books:
         """Count `times` units of one fate; a negative number takes them back."""
         self.kinds[kind] += times
         if kind in _REASONED:
-            self.reasons[reason or "unnamed"] += times
+            self.fates[kind, reason or "unnamed"] += times
         if self._keeps_files and file is not None:
             counts = self.by_file[file]
             for name in {kind, category, reason} - {None}:
@@ -51,12 +51,13 @@ class Books:
     def facts(self) -> dict[str, Any]:
         """Return the books as plain values."""
         by_file = {path: dict(counts) for path, counts in self.by_file.items()}
-        return {"kinds": dict(self.kinds), "reasons": dict(self.reasons), "by_file": by_file, "warnings": dict(self.warnings)}
+        fates = [[*fate, times] for fate, times in self.fates.items()]
+        return {"kinds": dict(self.kinds), "fates": fates, "by_file": by_file, "warnings": dict(self.warnings)}
 
     def merge(self, facts: dict[str, Any]) -> None:
         """Add the books of another unit."""
         self.kinds.update(facts["kinds"])
-        self.reasons.update(facts["reasons"])
+        self.fates.update({(kind, reason): times for kind, reason, times in facts["fates"]})
         self.warnings.update(facts["warnings"])
         for path, counts in facts["by_file"].items():
             self.by_file[path].update(counts)
@@ -64,8 +65,11 @@ class Books:
     def close(self, unit: str) -> Stats:
         """Return the books as a receipt has them."""
         by_file = {path: {name: n for name, n in sorted(counts.items()) if n} for path, counts in sorted(self.by_file.items())}
-        reasons = {slug: n for slug, n in sorted(self.reasons.items()) if n}
+        reasons: Counter[str] = Counter()
+        for (_, slug), n in sorted(self.fates.items(), key=lambda fate: fate[0][1]):
+            reasons[slug] += n
+        counted = {slug: n for slug, n in reasons.items() if n}
         return Stats(
-            unit=unit, considered=self.kinds.total(), reasons=reasons, by_file={path: counts for path, counts in by_file.items() if counts},
+            unit=unit, considered=self.kinds.total(), reasons=counted, by_file={path: counts for path, counts in by_file.items() if counts},
             **{kind: self.kinds[kind] for kind in _KINDS},
         )  # fmt: skip

@@ -24,8 +24,8 @@ def validate_stage(stage: Stage, config: Config, stats: Stats, *, books: Books, 
     for kind in ("quarantined", "skipped", "filtered"):
         count = getattr(stats, kind)
         if count and stage.name != "score":
-            named = " ".join(f"{slug}={n}" for slug, n in sorted(stats.reasons.items(), key=lambda item: (-item[1], item[0])))
-            notes.append(f"{count} {kind} ({named})" if count == sum(stats.reasons.values()) else f"{count} {kind}")
+            fates = [(-n, slug) for (one, slug), n in books.fates.items() if one == kind and n]
+            notes.append(f"{count} {kind} ({' '.join(f'{slug}={-n}' for n, slug in sorted(fates))})")
     if stage.name == "collect":
         errors += _too_many_skipped(config, stats)
     if stage.name in _EXPORTS:

@@ -102,10 +102,8 @@ class Judgement(NamedTuple):
     """Bytes of each target."""
     stats: Stats
     """Its books."""
-    warnings: dict[str, int]
+    books: Books
     """What it tells, and how often."""
-    errors: dict[str, int]
-    """Why it does not pass, where no single unit is at fault."""
     records: dict[str, int]
     """Records of each input."""
 
@@ -268,7 +266,7 @@ def judge_by_reference(stage: Stage, project: Project, config: Config) -> Judgem
     for path, lines in keyed.items():
         files[path] = b"".join(line for _, line in (lines if lines[0][0] is None else sorted(lines)))
     records = {path: state.record_count for path, state in work.inputs.items()}
-    return Judgement(files, books.close(stage.unit), dict(books.warnings), dict(books.errors), records)
+    return Judgement(files, books.close(stage.unit), books, records)
 
 
 def build(project: Project, config: Config, *, always: bool = False, identity: str = "", keep: Any = None) -> dict[str, Finished]:
@@ -280,11 +278,3 @@ def build(project: Project, config: Config, *, always: bool = False, identity: s
         for stage in STAGES
         if INDEX not in stage.outputs(plan)
     }
-
-
-def warned(warnings: dict[str, int], errors: dict[str, int] | None = None) -> Books:
-    """Return books that hold nothing but warnings and errors."""
-    books = Books(by_file=False)
-    books.warnings.update(warnings)
-    books.errors.update(errors or {})
-    return books

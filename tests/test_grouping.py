@@ -120,7 +120,7 @@ def test_books_of_grouped_records_balance() -> None:
         books.count(one)
 
     assert dict(books.kinds) == {"skipped": 3, "filtered": 2, "accepted": 1}
-    assert dict(books.reasons) == {"truncated": 1, "no_run": 1, "missing_field": 1, "mistyped_field": 1, "same_run": 1}
+    assert books.close("record").reasons == {"truncated": 1, "no_run": 1, "missing_field": 1, "mistyped_field": 1, "same_run": 1}
 
 
 def test_records_are_split_again_when_they_were_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from distill.runner import Work, run_stage
 from distill.stages import STAGES, stage_named
 from distill.units import collect, workshop
 from distill.validation import validate_stage
-from tests.corpora import judge_by_reference, load, warned
+from tests.corpora import judge_by_reference, load
 from tests.harness import Project
 from tests.test_units import check_stages, hashes_in
 
@@ -123,9 +123,7 @@ def test_workers_change_no_byte_of_any_reader(tmp_path: Path, monkeypatch: pytes
     wanted = judge_by_reference(stage, project, config)
     assert {path: (project.folder / path).read_bytes() for path in wanted.files} == wanted.files
     assert done.stats == wanted.stats
-    assert done.validation == validate_stage(
-        stage, config, wanted.stats, books=warned(wanted.warnings, wanted.errors), written=done.outputs.files
-    )
+    assert done.validation == validate_stage(stage, config, wanted.stats, books=wanted.books, written=done.outputs.files)
 
 
 def test_a_jsonl_file_that_becomes_an_array_is_read_anew(tmp_path: Path) -> None:

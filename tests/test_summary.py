@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from distill.books import Books
 from distill.config import Config, MinRows
 from distill.errors import SchemaError
 from distill.hashing import aggregate_hash, hash_bytes
@@ -14,7 +15,6 @@ from distill.schemas.stage_receipt import VOLATILE, FileSet, FileState, StageRec
 from distill.stages import STAGES, stage_named
 from distill.summary import build_summary, stable_hash
 from distill.validation import validate_stage
-from tests.corpora import warned
 
 HASH = "blake3:" + "0" * 64
 
@@ -157,18 +157,23 @@ def validated(stage: str, stats: Stats, rows: int = 1, **settings: Any) -> Valid
         file(path, rows)
         for path in ("exports/sft/instruction_response.jsonl", "exports/sft/prompt_completion.jsonl", "exports/rag/playbooks.jsonl")
     ]
-    return validate_stage(stage_named(stage), Config(**settings), stats, books=warned({"a": 1, "b": 2}), written=written)
+    books = Books(by_file=False)
+    books.warnings.update({"a": 1, "b": 2})
+    kind = "skipped" if stats.skipped else "quarantined"
+    for slug, times in stats.reasons.items():
+        books.add("filtered" if slug == "duplicate" else kind, slug, times=times)
+    return validate_stage(stage_named(stage), Config(**settings), stats, books=books, written=written)
 
 
 def test_warnings_are_counted_and_told() -> None:
-    """Warnings show their counts, and every reason, most frequent first."""
+    """Warnings show their counts, and the reasons of every outcome, most frequent first."""
     stats = Stats(unit="run", considered=4, accepted=1, quarantined=3, reasons={"no_signal": 1, "unsafe_category": 2})
     both = Stats(unit="run", considered=2, quarantined=1, filtered=1, reasons={"duplicate": 1, "unsafe_category": 1})
 
     assert validated("export-sft", stats).warnings == [
         "a", "b (2 records)", "3 quarantined (unsafe_category=2 no_signal=1)",
     ]  # fmt: skip
-    assert validated("export-sft", both).warnings[2:] == ["1 quarantined", "1 filtered"]
+    assert validated("export-sft", both).warnings[2:] == ["1 quarantined (unsafe_category=1)", "1 filtered (duplicate=1)"]
     assert len(validated("score", stats).warnings) == 2
 
 
