@@ -72,12 +72,20 @@ def _load() -> Project:
         if command is not None and command.name == "run":
             _sweep(project)
     except (ConfigError, LockedError) as err:
-        sys.stderr.write(f"{err}\n")
+        sys.stderr.write(f"{_explain(folder, err)}\n")
         raise SystemExit(2) from err
     except (OSError, sqlite3.Error) as err:
         sys.stderr.write(f"the project cannot be loaded: {err}; its folder .distill must be writable, and the settings readable\n")
         raise SystemExit(2) from err
     return project
+
+
+def _explain(folder: Path, err: ConfigError | LockedError) -> ConfigError | LockedError:
+    if not isinstance(err, ConfigError):
+        return err
+    from distill.onboarding.values import tell_values  # noqa: PLC0415 -- only where the config is wrong
+
+    return tell_values(folder, err)
 
 
 def _tasks(project: Project) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from distill.onboarding.init import find_unread
 from distill.onboarding.page import render_preview
 from distill.onboarding.preview import build_preview, describe_sample, read_sample
 from distill.onboarding.sniff import survey_files
+from distill.onboarding.values import tell_values
 from distill.plan import build_plan
 from distill.units.sides import prepare_sides
 
@@ -45,7 +46,10 @@ def _load(project: Path) -> Config | None:
     """Return the config where there is one; a wrong one is told, none at all is fine."""
     own, shared = project / "distill.toml", project / "pyproject.toml"
     if own.exists() or (shared.exists() and "[tool.distill" in shared.read_text(encoding="utf-8", errors="replace")):
-        return load_config(project)
+        try:
+            return load_config(project)
+        except ConfigError as err:
+            raise tell_values(project, err) from err
     return None
 
 
