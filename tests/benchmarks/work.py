@@ -14,11 +14,12 @@ from tests.benchmarks.page import is_installed, render_table, versions_of, write
 from tests.benchmarks.peers import MISSING, PEERS
 from tests.benchmarks.projects import FOUR, make_project, read_counts, run_ours
 
-__all__ = ["ENGINES", "Order", "write_memory", "write_whole", "write_work"]
+__all__ = ["ENGINES", "Order", "write_memory", "write_million", "write_whole", "write_work"]
 
 ENGINES = {"distill, inline": ("inline", 0), "distill, 1 worker": ("processes", 1), "distill, 2 workers": ("processes", 2)}
 _OWN = {"fused", "staged"}
 _RIVAL = "duckdb"
+_WHOLE = 1_000_000
 
 
 class Order(NamedTuple):
@@ -86,10 +87,19 @@ def _take_turns(tools: dict[str, Tool], order: Order) -> tuple[dict[str, list[Me
 
 def write_work(order: Order) -> None:
     """Measure the four stages by every tool."""
+    _write_tools(order, "work", engines=list(ENGINES), peers=list(PEERS))
+
+
+def write_million(order: Order) -> None:
+    """Measure the four stages on ten times the rows, by the tools that hold their own there."""
+    _write_tools(order._replace(rows=10 * order.rows), "million", engines=["distill, 2 workers"], peers=["fused", "duckdb", "polars"])
+
+
+def _write_tools(order: Order, section: str, *, engines: list[str], peers: list[str]) -> None:
     logs = write_corpus(order.base / f"logs-{order.rows}", order.rows)
-    tools = {name: _ours(logs, *how) for name, how in ENGINES.items()}
-    missing = [name for name in PEERS if name not in _OWN and not is_installed(name)]
-    tools |= {name: _peer(logs, name) for name in PEERS if name not in missing}
+    tools = {name: _ours(logs, *ENGINES[name]) for name in engines}
+    missing = [name for name in peers if name not in _OWN and not is_installed(name)]
+    tools |= {name: _peer(logs, name) for name in peers if name not in missing}
     runs, peaks, counts = _take_turns(tools, order)
     rival = median_of(runs[_RIVAL]) if _RIVAL in runs else None
     rows = []
@@ -100,9 +110,9 @@ def write_work(order: Order) -> None:
     table = render_table(("tool", "median s", f"of {_RIVAL}", "CPU s", "peak MB", "note"), rows)
     agreed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     absent = "".join(f"\n\nNot installed, so not measured: {name}." for name in missing)
-    packages = [name for name in PEERS if name not in _OWN]
+    packages = [name for name in peers if name not in _OWN]
     write_section(
-        "work", command=order.command, body=f"All agree on {agreed}. `note`: what a tool leaves out of distill's work.\n\n{table}{absent}",
+        section, command=order.command, body=f"All agree on {agreed}. `note`: what a tool leaves out of distill's work.\n\n{table}{absent}",
         facts=f"{order.rows:,} rows of about 1 KB in eight files, {order.rounds} rounds in turn; {versions_of(*packages, 'msgspec', 'doit')}; "
         f"peak, in a round of its own: {memory_kind()}",
     )  # fmt: skip
@@ -135,15 +145,18 @@ def write_whole(order: Order) -> None:
 
 
 def write_memory(order: Order) -> None:
-    """Measure how the memory of the four stages and of the whole grows with the corpus; each once."""
+    """Measure how the memory of the four stages and of the whole grows with the corpus; each once, the whole up to a million rows."""
     rows = []
     for size in order.sizes:
         logs = write_corpus(order.base / f"logs-{size}", size)
         cells = [f"{size:,}", f"{sum(path.stat().st_size for path in logs.iterdir()) / 1e6:,.0f}"]
-        for tasks, engine, workers in ((FOUR, "inline", 0), (FOUR, "processes", 2), ((), "processes", 2)):
+        for tasks in (FOUR, ()):
+            if not tasks and size > _WHOLE:
+                cells += ["-", "-"]
+                continue
             project = make_project(order.base / "turn", logs)
             try:
-                done = run_ours(project, *tasks, engine=engine, workers=workers, memory=True)
+                done = run_ours(project, *tasks, engine="processes", workers=2, memory=True)
                 cells += [f"{done.megabytes:,.0f}", f"{done.seconds:,.1f}"]
             except SystemExit as err:
                 sys.stderr.write(f"{err}\n")
@@ -151,7 +164,7 @@ def write_memory(order: Order) -> None:
             shutil.rmtree(project)
         rows.append(cells)
         shutil.rmtree(logs)
-    head = ("rows", "MB of logs", "inline, four stages: MB", "s", "2 workers, four stages: MB", "s", "2 workers, whole doit: MB", "s")
+    head = ("rows", "MB of logs", "2 workers, four stages: MB", "s", "2 workers, whole doit: MB", "s")
     write_section(
         "memory", command=order.command, body=render_table(head, rows), facts=f"eight files, each run once and looked at meanwhile, so seconds are not those of `work`; peak: {memory_kind()}",
     )  # fmt: skip
