@@ -1,5 +1,6 @@
 """The code a stage is made of belongs to its key (SPEC 4, DESIGN 2)."""
 
+import ast
 import shutil
 from pathlib import Path
 
@@ -33,3 +34,26 @@ def test_every_file_of_a_stage_is_watched() -> None:
     assert {package / "mapping/reader.py", package / "formats/langfuse.py", package / "readers/archive.py"} <= modules
     assert [path for path in sorted(modules) if f"{path.parent.name}/{path.name}:" not in watched] == []
     assert {path.parent for path in modules} >= {package / name for name in ("formats", "mapping", "readers", "stages", "units")}
+
+
+def parsed_imports(path: Path) -> set[str]:
+    """Return every module of the package that a file imports, by its syntax tree."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if identity._module_path(name) is not None}
+
+
+def test_imports_found_in_the_text_are_those_of_the_syntax() -> None:
+    """Searching the text of a module for imports finds every module that its syntax tree imports, and no other."""
+    package = Path(distill.__file__).parent
+    tables = {"distill.formats", "distill.readers"}  # of these every module belongs to it
+    for path in sorted(package.rglob("*.py")):
+        name = ".".join(["distill", *path.relative_to(package).with_suffix("").parts]).removesuffix(".__init__")
+        found = {one for one in identity._imported_by(name, path) if identity._module_path(one) is not None}
+
+        assert found == parsed_imports(path) or name in tables, name
+        assert found >= parsed_imports(path), name
