@@ -12,7 +12,7 @@ import msgspec
 
 __all__ = ["Shapes"]
 
-_MOST = 16
+_MOST, _TRIES = 16, 200
 _SCALAR = str | int | float | bool | None
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -32,18 +32,18 @@ class Shapes:
     def __init__(self, kind: type[msgspec.Struct]) -> None:
         """Know no shape yet; `kind` is the struct of the format."""
         self._fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-        self._known: dict[Any, _Shape | None] = {}
+        self._known: set[Any] = set()
         self._shapes: list[_Shape] = []
+        self.curious = _TRIES
+        """How many more records it would learn from."""
 
     def learn(self, record: dict[str, Any]) -> None:
         """Take the keys of a record that was read as a shape, where a row of these keys can be plain."""
-        if len(self._shapes) >= _MOST or len(self._known) > 8 * _MOST:
-            return
+        self.curious -= 1
         inner = {name: frozenset(value) for name, value in record.items() if isinstance(value, dict)}
         key = (frozenset(record), frozenset(inner.items()), frozenset(name for name, value in record.items() if value is None))
-        if key in self._known:
-            return
-        self._known[key] = shape = self._build(record)
+        shape = None if key in self._known or len(self._shapes) == _MOST else self._build(record)
+        self._known.add(key)
         if shape is not None:
             self._shapes.insert(0, shape)
 

@@ -112,7 +112,7 @@ class Collector:
     def collect_line(self, log: RawLog, line: RawLine, plain: PlainRows) -> Iterator[Outcome]:
         """Yield the outcome of one record that is not plain, and learn from one that was read."""
         for outcome in self._read_log(log, (line,), self._source(log.source)):
-            if outcome.kind == "accepted" and outcome.unit is not None:
+            if outcome.kind == "accepted" and outcome.unit is not None and plain.shapes.curious > 0:
                 plain.shapes.learn(decode_line(line.raw))
             yield outcome
 

@@ -19,14 +19,12 @@ from distill.schemas.quarantine_row import QuarantineRow
 from distill.units.guard import use_of
 from distill.units.parts import KEY
 
-__all__ = ["EVIDENCE_ID", "SCORED_ID", "Fate", "Fates", "PlainRun", "decode_plain", "id_of", "place_of_plain"]
+__all__ = ["Fate", "Fates", "PlainRun", "decode_plain", "id_of", "place_of_plain"]
 
 _ENCODE = msgspec.json.Encoder().encode
 _EVIDENCE, _SCORED = b'{"schema_version":1,"id":"', b'{"schema_version":1,"evidence_id":"'
-EVIDENCE_ID = slice(len(_EVIDENCE), len(_EVIDENCE) + KEY)
-"""Where the id stands in a line of evidence."""
-SCORED_ID = slice(len(_SCORED), len(_SCORED) + KEY)
-"""Where it stands in a scored row."""
+_EVIDENCE_ID = slice(len(_EVIDENCE), len(_EVIDENCE) + KEY)
+_SCORED_ID = slice(len(_SCORED), len(_SCORED) + KEY)
 _VERDICT = b',"category":'
 _PROVENANCE = b',"provenance":{"source_file":'  # the last field; no text can hold it, since its quotes would be escaped
 _FATES = 1 << 12
@@ -153,8 +151,8 @@ _PLACE = msgspec.json.Decoder(_PlainPlace).decode
 
 def id_of(line: bytes, verdict: bytes) -> bytes | None:
     """Return the id that a line of evidence and its scored row share; None where they are not written as this build writes them."""
-    identity = verdict[SCORED_ID]
-    fits = line.startswith(_EVIDENCE) and verdict.startswith(_SCORED) and line[EVIDENCE_ID] == identity
+    identity = verdict[_SCORED_ID]
+    fits = line.startswith(_EVIDENCE) and verdict.startswith(_SCORED) and line[_EVIDENCE_ID] == identity
     return identity if fits else None
 
 
