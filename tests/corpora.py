@@ -118,6 +118,15 @@ def _messages(rng: random.Random, prompt: str) -> list[dict[str, Any]]:
     return turns
 
 
+def _besides(rng: random.Random) -> dict[str, Any]:
+    """Return fields that most rows lack."""
+    context = rng.choice([None, "", " ", "c", 'a "context"\nof two  lines ä', "\\"])
+    tokens = rng.choice([None, {"input": 1}, {"output": 2, "input": 3}, {"input": 1, "output": 2, "cached": 3}])
+    return rng.choice(
+        [{}, {}, {"context": context}, {"tokens": tokens}, {"context": context, "tokens": tokens, "other": rng.choice([1, "x", None, [1]])}]
+    )
+
+
 def _native(rng: random.Random, names: list[str]) -> dict[str, Any]:
     task, number = rng.randrange(4), rng.randrange(10**6)
     prompt = rng.choice([f"Solve {task}.", "Solve it.", ""])
@@ -129,7 +138,7 @@ def _native(rng: random.Random, names: list[str]) -> dict[str, Any]:
     )  # fmt: skip
     if rng.random() < 0.3:
         row |= {"messages": _messages(rng, prompt or "Hello."), "response": None, "prompt": None}
-    return row
+    return row | _besides(rng)
 
 
 def _review(rng: random.Random, names: list[str]) -> dict[str, Any]:
@@ -207,7 +216,7 @@ def _calm(rng: random.Random, kind: str, noise: float) -> dict[str, Any]:
             "run_id": said,
             "id": said,
             "solved": rng.random() < 0.6,
-            "prompt": "Solve it.",
+            "prompt": rng.choice(["Solve it.", "Solve it.", "Solve  it.\\n", " "]),
             "asked": "Solve it.",
         }
         row |= {"tests": rng.choice([_RIGHT, _WRONG]), "messages": None, "errors": []}
