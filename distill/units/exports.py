@@ -87,8 +87,8 @@ class Export(NamedTuple):
     """Yields what the firewall is told of a run, by section: from its scored row and the resolution, whatever the stage makes of it."""
     plain: Callable[["Spreader", Fate, bytes, bytes, bytes], bool] | None = None
     """Puts a plain run among those of its group from its evidence line, id and key of its text; False where it is not plain."""
-    rank: str | None = None
-    """Section that says which rows of a target do not stand."""
+    lost: str | None = None
+    """Section that names the runs whose rows do not stand."""
     looks: bool = False
     """Whether runs that their verdict alone keeps out are looked at all the same."""
 
@@ -298,7 +298,7 @@ def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | No
     gathered = list(shop.parts(bucket_jobs("distill.units.exports:gather_bucket", parts, "groups")))
     rows = [*parts, *gathered]
     for target, section in export.targets:
-        outputs.merge(target, rows, section, lost=export.rank)
+        outputs.merge(target, rows, section, lost=export.lost)
     if export.quarantine is None:
         return None
     outputs.merge(export.quarantine, parts, "quarantine")
