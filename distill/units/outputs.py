@@ -16,13 +16,10 @@ from distill.jsonl import encode_row
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
 from distill.units.cutting import Unit
-from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, bucket_ranges, read_lines_of, read_range
+from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, bucket_ranges, merge_rows, read_lines_of, read_range
 from distill.units.workshop import Context, Cut, Job, Piece, Workshop
 
 __all__ = ["Outputs", "merge_bucket"]
-
-_LOST = KEY + 1
-"""Length of a line that says that a row does not stand."""
 
 
 class Outputs:
@@ -183,18 +180,12 @@ class Outputs:
 def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None]) -> Part:
     """Put the lines of one bucket in the order of their keys, without the keys."""
     path, ranges, order = payload
-    lines = read_lines_of(ranges)
-    lost = {line[:KEY] for line in lines if len(line) == _LOST}
-    if lost:
-        lines = [line for line in lines if line[:KEY] not in lost]
-    if order is not None:
+    part = PartWriter()
+    if order is None:
+        part.write(path, "rows", *merge_rows(ranges))
+    else:
         module, name = order.split(":")
         rank: Callable[[bytes], Any] = getattr(import_module(module), name)
-        lines = [
-            line
-            for _, group in groupby(lines, lambda line: line[:KEY])
-            for line in sorted(group, key=lambda line: rank(line[line.index(b"{") :]))
-        ]
-    part = PartWriter()
-    part.ordered["rows"] = [line[line.index(b"{") :] + b"\n" for line in lines]
+        for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
+            part.ordered["rows"] += [row + b"\n" for row in sorted((line[line.index(b"{") :] for line in group), key=rank)]
     return part.save(path, {"books": Books(by_file=False).facts()})

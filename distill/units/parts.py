@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from distill.compiled import find_compiled
 from distill.errors import DamagedPartError
 from distill.hashing import hash_bytes, short_sums
 from distill.plan import TEMPORARY
 
 __all__ = [
-    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of",
-    "read_range", "span_ranges", "whole_range",
+    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "merge_rows",
+    "read_lines_of", "read_range", "span_ranges", "whole_range",
 ]  # fmt: skip
 
 KEY = 32
@@ -33,6 +34,8 @@ _FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
 """What the first key of a slot begins with."""
 _SUM = 16
 _BUCKET = 4 << 20
+_LOST = KEY + 1
+"""Length of a line that says that the rows of its key do not stand."""
 _TAIL = 72
 """The length of the footer in 8 bytes and its blake3 in hex."""
 EMPTY = hash_bytes(b"")
@@ -97,13 +100,27 @@ class Bucket(NamedTuple):
     """Slot after its last."""
 
 
+_COMPILED = find_compiled("parts")
+
+
+class _Lines(list[bytes]):
+    """Lines without newline, in the order of arrival until they are finished: what `distill.compiled.parts.Lines` does in Python."""
+
+    def finish(self) -> tuple[bytes, bytes, bytes]:
+        """Return the sorted lines with their newlines, where each slot of keys starts and the end, and the sum of each that holds something."""
+        self.sort()
+        data = b"\n".join(self) + b"\n" if self else b""
+        slots = _slots_of(self, len(data))
+        return data, slots.tobytes(), short_sums(data, sorted({*slots}))
+
+
 class PartWriter:
     """Collects the lines of one part in memory; a unit is small."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self.keyed: defaultdict[str, list[bytes]] = defaultdict(list)
-        """Lines without newline, sorted when saved."""
+        self.keyed: defaultdict[str, Any] = defaultdict(_Lines if _COMPILED is None else _COMPILED.Lines)
+        """Lines without newline, to which more can be appended or added; sorted when saved."""
         self.ordered: defaultdict[str, list[bytes]] = defaultdict(list)
         """Lines with their newline, kept in the order of arrival."""
         self._spilled: dict[str, Section] = {}
@@ -111,8 +128,11 @@ class PartWriter:
     def spill(self, path: str, name: str) -> None:
         """Write the ordered lines of a section now; none may come after them."""
         lines = self.ordered.pop(name)
-        data = b"".join(lines)
-        self._spilled[name] = Section(0, len(data), len(lines), hash_bytes(data), b"")
+        self.write(path, name, b"".join(lines), len(lines))
+
+    def write(self, path: str, name: str, data: bytes, records: int) -> None:
+        """Write the ordered lines of a section at once."""
+        self._spilled[name] = Section(0, len(data), records, hash_bytes(data), b"")
         if data:
             _write_whole(f"{path}{ORDERED}{name}", [data])
 
@@ -126,11 +146,8 @@ class PartWriter:
         for name, lines in sorted(self.keyed.items()):
             if not lines:
                 continue
-            lines.sort()
-            data = b"\n".join(lines) + b"\n"
-            slots = _slots_of(lines, len(data))
-            sums = short_sums(data, sorted({*slots}))
-            sections[name] = Section(place, len(data), len(lines), hash_bytes(sums), slots.tobytes(), sums)
+            data, slots, sums = lines.finish()
+            sections[name] = Section(place, len(data), len(lines), hash_bytes(sums), slots, sums)
             body.append(data)
             place += len(data)
         part = Part(path, sections, facts)
@@ -251,15 +268,35 @@ def read_range(one: Range) -> bytes:
         data = os.pread(handle, one.length, one.offset)
     finally:
         os.close(handle)
-    if one.sums and (len(data) != one.length or short_sums(data, [0, *memoryview(one.ends).cast("I")]) != one.sums):
+    if one.sums and (len(data) != one.length or _sums_of(data, one.ends) != one.sums):
         raise DamagedPartError(f"{one.path}: bytes {one.offset:,} to {one.offset + one.length:,} are not those that were written")
     return data
 
 
+def _sums_of(data: bytes, ends: bytes) -> bytes:
+    bounds = array("I", [0, *memoryview(ends).cast("I")])
+    sums: bytes = short_sums(data, bounds) if _COMPILED is None else _COMPILED.short_sums(data, bounds)
+    return sums
+
+
 def read_lines_of(ranges: Iterable[Range]) -> list[bytes]:
     """Return the lines of a bucket without their newlines, sorted."""
-    lines: list[bytes] = []
-    for one in ranges:
-        lines += read_range(one).split(b"\n")[:-1]
-    lines.sort()
-    return lines
+    blocks = [read_range(one) for one in ranges]
+    if _COMPILED is not None:
+        lines: list[bytes] = _COMPILED.sort_blocks(blocks)
+        return lines
+    return sorted(line for block in blocks for line in block.split(b"\n")[:-1])
+
+
+def merge_rows(ranges: Iterable[Range]) -> tuple[bytes, int]:
+    """Return the rows of a bucket in the order of their keys, without the keys, and how many there are.
+
+    A row starts at the brace; a line that is one byte longer than a key says that the rows of that key do not stand.
+    """
+    if _COMPILED is not None:
+        merged: tuple[bytes, int] = _COMPILED.merge_rows([read_range(one) for one in ranges])
+        return merged
+    lines = read_lines_of(ranges)
+    lost = {line[:KEY] for line in lines if len(line) == _LOST}
+    rows = [line[line.index(b"{") :] + b"\n" for line in lines if line[:KEY] not in lost]
+    return b"".join(rows), len(rows)

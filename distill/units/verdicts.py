@@ -80,7 +80,7 @@ def _evidence(outcomes: Iterable[Outcome]) -> Iterator[EvidenceRecord]:
 
 def _save(path: str, asked: Iterable[Asked]) -> Part:
     part = PartWriter()
-    part.keyed["asked"] = [row_id(*one[:3]).encode() + _ENCODE(one) for one in asked]
+    part.keyed["asked"] += [row_id(*one[:3]).encode() + _ENCODE(one) for one in asked]
     return part.save(path, {"books": Books(by_file=True).facts()})
 
 

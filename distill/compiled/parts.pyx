@@ -1,0 +1,219 @@
+"""The keyed lines of a part, and the merge of a bucket: lines are sorted where they lie, as bytes (`distill.units.parts`)."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memchr, memcmp, memcpy
+
+from distill.compiled.scan cimport DISTILL_SOURCE, b3_hash_many, b3_message, buffer, first_of, free_buffer, line, make_room, put, sort_lines
+
+SOURCE = DISTILL_SOURCE
+
+cdef enum:
+    KEY = 32
+    SLOTS = 512
+    SUM = 16
+
+cdef char FIRST[SLOTS][4]
+for _slot in range(SLOTS):
+    memcpy(FIRST[_slot], PyBytes_AS_STRING(b"%03x\0" % (_slot * 4096 // SLOTS)), 4)
+
+
+cdef class Lines:
+    """Lines without newline, in the order of arrival until they are finished."""
+
+    def __dealloc__(self):
+        free_buffer(&self.body)
+        free_buffer(&self.ends)
+
+    def __len__(self):
+        return self.ends.size // sizeof(size_t)
+
+    cdef int end(self) except -1:
+        """Take what was put into `body` since the last end as a line."""
+        if make_room(&self.ends, sizeof(size_t)):
+            raise MemoryError
+        put(&self.ends, <const char *>&self.body.size, sizeof(size_t))
+        return 0
+
+    cpdef append(self, bytes one):
+        """Add a line."""
+        if make_room(&self.body, PyBytes_GET_SIZE(one)):
+            raise MemoryError
+        put(&self.body, PyBytes_AS_STRING(one), PyBytes_GET_SIZE(one))
+        self.end()
+
+    def __iadd__(self, lines):
+        for one in lines:
+            self.append(one)
+        return self
+
+    def finish(self):
+        """Return the sorted lines with their newlines, where each slot of keys starts and the end, and the sum of each that holds something."""
+        cdef size_t count = len(self), i, start = 0, place = 0, slot
+        cdef size_t *ends = <size_t *>self.ends.data
+        cdef line *lines = <line *>malloc(count * sizeof(line) + 1)
+        cdef uint32_t slots[SLOTS + 1]
+        cdef b3_message pieces[SLOTS]
+        cdef uint8_t sums[SLOTS * SUM]
+        cdef size_t full = 0
+        cdef char *out
+        if lines == NULL:
+            raise MemoryError
+        data = PyBytes_FromStringAndSize(NULL, self.body.size + count)
+        out = PyBytes_AS_STRING(data)
+        with nogil:
+            for i in range(count):
+                lines[i].at = self.body.data + start
+                lines[i].size = ends[i] - start
+                lines[i].first = first_of(lines[i].at, lines[i].size)
+                start = ends[i]
+            sort_lines(lines, count)
+            slot = 0
+            for i in range(count):
+                while slot < SLOTS and _is_before(FIRST[slot], lines[i]):
+                    slots[slot] = <uint32_t>place
+                    slot += 1
+                memcpy(out + place, lines[i].at, lines[i].size)
+                place += lines[i].size
+                out[place] = 10
+                place += 1
+            while slot <= SLOTS:
+                slots[slot] = <uint32_t>place
+                slot += 1
+            free(lines)
+            for i in range(SLOTS):
+                if slots[i + 1] > slots[i]:
+                    pieces[full].data = <const uint8_t *>out + slots[i]
+                    pieces[full].length = slots[i + 1] - slots[i]
+                    full += 1
+            b3_hash_many(pieces, full, sums, SUM)
+        return data, PyBytes_FromStringAndSize(<char *>slots, sizeof(slots)), PyBytes_FromStringAndSize(<char *>sums, full * SUM)
+
+
+cdef inline bint _is_before(const char *first, line one) noexcept nogil:
+    """Tell whether a line does not come before the first key of a slot."""
+    cdef size_t size = 3 if one.size > 3 else one.size
+    cdef int order = memcmp(one.at, first, size)
+    return order > 0 or (order == 0 and one.size >= 3)
+
+
+def merge_rows(list blocks):
+    """Return the rows of sorted lines in the order of their keys, without the keys, and how many there are.
+
+    A row starts at the brace; a line that is one byte longer than a key says that the rows of that key do not stand.
+    """
+    cdef buffer lines, rows
+    cdef size_t count, i, j, k, kept = 0
+    cdef line *one
+    cdef bint lost
+    lines.data = NULL
+    lines.size = lines.room = 0
+    rows = lines
+    try:
+        total = _split(blocks, &lines)
+        count, one = lines.size // sizeof(line), <line *>lines.data
+        if make_room(&rows, total):
+            raise MemoryError
+        with nogil:
+            sort_lines(one, count)
+            i = 0
+            while i < count:
+                j, lost = i, False
+                while j < count and one[j].size >= KEY and one[i].size >= KEY and memcmp(one[j].at, one[i].at, KEY) == 0:
+                    lost = lost or one[j].size == KEY + 1
+                    j += 1
+                j = i + 1 if j == i else j
+                for k in range(i, j if not lost else i):
+                    if not _put_row(&rows, one[k]):
+                        with gil:
+                            raise ValueError(f"no row in {one[k].at[:one[k].size]!r}")
+                    kept += 1
+                i = j
+        return PyBytes_FromStringAndSize(rows.data, rows.size), kept
+    finally:
+        free_buffer(&lines)
+        free_buffer(&rows)
+
+
+cdef bint _put_row(buffer *rows, line one) noexcept nogil:
+    cdef const char *brace = <const char *>memchr(one.at, c"{", one.size)
+    if brace == NULL:
+        return False
+    put(rows, brace, one.size - (brace - one.at))
+    put(rows, "\n", 1)
+    return True
+
+
+cdef size_t _split(list blocks, buffer *lines) except? 0:
+    """Add the lines of blocks of bytes; return how many bytes they are."""
+    cdef const char *p
+    cdef const char *end
+    cdef const char *stop
+    cdef line one
+    cdef size_t total = 0
+    for block in blocks:
+        p = PyBytes_AS_STRING(block)
+        end = p + PyBytes_GET_SIZE(block)
+        total += PyBytes_GET_SIZE(block)
+        while p < end:
+            stop = <const char *>memchr(p, c"\n", end - p)
+            stop = end if stop == NULL else stop
+            one.at, one.size, one.first = p, stop - p, first_of(p, stop - p)
+            if make_room(lines, sizeof(line)):
+                raise MemoryError
+            put(lines, <const char *>&one, sizeof(line))
+            p = stop + 1
+    return total + 1
+
+
+def sort_blocks(list blocks):
+    """Return the lines of blocks of bytes without their newlines, sorted."""
+    cdef buffer lines
+    cdef size_t i
+    cdef line *one
+    lines.data = NULL
+    lines.size = lines.room = 0
+    try:
+        _split(blocks, &lines)
+        one = <line *>lines.data
+        sort_lines(one, lines.size // sizeof(line))
+        return [PyBytes_FromStringAndSize(one[i].at, one[i].size) for i in range(lines.size // sizeof(line))]
+    finally:
+        free_buffer(&lines)
+
+
+def hash_messages(list messages, Py_ssize_t size=32):
+    """Return the first bytes of the blake3 of each message."""
+    cdef size_t count = len(messages), i
+    cdef b3_message *each = <b3_message *>malloc(count * sizeof(b3_message) + 1)
+    out = PyBytes_FromStringAndSize(NULL, count * size)
+    if each == NULL:
+        raise MemoryError
+    for i in range(count):
+        each[i].data = <const uint8_t *>PyBytes_AS_STRING(messages[i])
+        each[i].length = PyBytes_GET_SIZE(messages[i])
+    b3_hash_many(each, count, <uint8_t *>PyBytes_AS_STRING(out), size)
+    free(each)
+    return [out[i * size : i * size + size] for i in range(count)]
+
+
+def short_sums(bytes data, const uint32_t[::1] ends):
+    """Return the first 16 bytes of the blake3 of each piece of `data`, joined; `ends` are the ends of the pieces, the first one's start before.
+
+    The caller has seen to it that they lie in `data`, in order.
+    """
+    cdef size_t count = ends.shape[0] - 1, i
+    cdef b3_message *each = <b3_message *>malloc(count * sizeof(b3_message) + 1)
+    if each == NULL:
+        raise MemoryError
+    out = PyBytes_FromStringAndSize(NULL, count * SUM)
+    for i in range(count):
+        if ends[i + 1] < ends[i] or ends[i + 1] > <size_t>PyBytes_GET_SIZE(data):
+            free(each)
+            raise ValueError("the ends of the pieces are not in order")
+        each[i].data = <const uint8_t *>PyBytes_AS_STRING(data) + ends[i]
+        each[i].length = ends[i + 1] - ends[i]
+    b3_hash_many(each, count, <uint8_t *>PyBytes_AS_STRING(out), SUM)
+    free(each)
+    return out

@@ -1,0 +1,358 @@
+/* JSON as bytes: where the values of a row lie, without making an object of any.
+ *
+ * Nothing here reads past `end`, whatever the bytes are. What cannot be taken gives NULL or -1; the caller leaves that row to Python.
+ */
+#ifndef DISTILL_SCAN_H
+#define DISTILL_SCAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const char *at;
+    size_t size;
+} span;
+
+typedef struct {
+    const char *text;
+    size_t size;
+} literal;
+
+#define LITERAL(text) {text, sizeof(text) - 1}
+
+static inline int is_text(span one, const char *text) {
+    size_t size = strlen(text);
+    return one.size == size && memcmp(one.at, text, size) == 0;
+}
+
+static inline int is_null(span one) { return one.size == 4 && memcmp(one.at, "null", 4) == 0; }
+
+/* After the string that starts at p with its quote. */
+static inline const char *skip_string(const char *p, const char *end) {
+    if (p >= end || *p != '"') return NULL;
+    const char *from = ++p;
+    for (;;) {
+        const char *quote = p < end ? memchr(p, '"', (size_t)(end - p)) : NULL;
+        if (quote == NULL) return NULL;
+        const char *before = quote;
+        while (before > from && before[-1] == '\\') before--;
+        p = quote + 1;
+        if (((quote - before) & 1) == 0) return p;
+    }
+}
+
+/* After a value of our own canonical JSON; what is no string, object or array ends at the next comma or bracket. */
+static inline const char *skip_value(const char *p, const char *end) {
+    size_t depth = 0;
+    while (p < end) {
+        char c = *p;
+        if (c == '"') {
+            p = skip_string(p, end);
+            if (p == NULL) return NULL;
+        } else if (c == '{' || c == '[') {
+            depth++, p++;
+            continue;
+        } else if (c == '}' || c == ']') {
+            if (depth == 0) return NULL;
+            depth--, p++;
+        } else if (c == ',' || c == ':') {
+            if (depth == 0) return NULL;
+            p++;
+            continue;
+        } else {
+            while (p < end && *p != ',' && *p != '}' && *p != ']') p++;
+        }
+        if (depth == 0) return p;
+    }
+    return NULL;
+}
+
+/* The values of an object of our own canonical JSON that has just these keys in this order; each key as `{"name":` or `,"name":`. */
+static inline const char *read_fields(const char *p, const char *end, const literal *keys, int count, span *out) {
+    for (int i = 0; i < count; i++) {
+        if ((size_t)(end - p) < keys[i].size || memcmp(p, keys[i].text, keys[i].size) != 0) return NULL;
+        p += keys[i].size;
+        out[i].at = p;
+        p = skip_value(p, end);
+        if (p == NULL) return NULL;
+        out[i].size = (size_t)(p - out[i].at);
+    }
+    return p < end && *p == '}' ? p + 1 : NULL;
+}
+
+enum {
+    E_VERSION, E_ID, E_RUN_ID, E_TASK_ID, E_SOURCE, E_CREATED_AT, E_MODEL, E_PROVIDER, E_ROLE, E_INSTRUCTION, E_CONTEXT, E_MESSAGES, E_RESPONSE,
+    E_CORRECTED, E_SIGNALS, E_ATTEMPTS, E_ERRORS, E_LESSONS, E_REFERENCE, E_TAGS, E_COST, E_LATENCY, E_TOKENS, E_GROUP, E_SUBJECT, E_PROVENANCE,
+    E_COUNT
+};
+
+static const literal EVIDENCE_KEYS[E_COUNT] = {
+    LITERAL("{\"schema_version\":"), LITERAL(",\"id\":"), LITERAL(",\"run_id\":"), LITERAL(",\"task_id\":"), LITERAL(",\"source\":"),
+    LITERAL(",\"created_at\":"), LITERAL(",\"model\":"), LITERAL(",\"provider\":"), LITERAL(",\"role\":"), LITERAL(",\"instruction\":"),
+    LITERAL(",\"context\":"), LITERAL(",\"messages\":"), LITERAL(",\"response\":"), LITERAL(",\"corrected_response\":"),
+    LITERAL(",\"signals\":"), LITERAL(",\"attempts\":"), LITERAL(",\"errors\":"), LITERAL(",\"lessons\":"), LITERAL(",\"reference\":"),
+    LITERAL(",\"tags\":"), LITERAL(",\"cost_usd\":"), LITERAL(",\"latency_ms\":"), LITERAL(",\"tokens\":"), LITERAL(",\"group\":"),
+    LITERAL(",\"subject\":"), LITERAL(",\"provenance\":"),
+};
+
+enum { P_FILE, P_LINE, P_MEMBER, P_INDEX, P_KEY, P_OFFSET, P_SIG_HASH, P_RECORDED_AT, P_COUNT };
+
+static const literal PLACE_KEYS[P_COUNT] = {
+    LITERAL("{\"source_file\":"), LITERAL(",\"line\":"), LITERAL(",\"member\":"), LITERAL(",\"index\":"), LITERAL(",\"key\":"),
+    LITERAL(",\"offset\":"), LITERAL(",\"sig_hash\":"), LITERAL(",\"recorded_at\":"),
+};
+
+enum { S_VERSION, S_ID, S_RUN_ID, S_TASK_ID, S_COUNT };
+
+static const literal SCORED_KEYS[S_COUNT] = {
+    LITERAL("{\"schema_version\":"), LITERAL(",\"evidence_id\":"), LITERAL(",\"run_id\":"), LITERAL(",\"task_id\":"),
+};
+
+/* The fields of a line of evidence; false where it is not written as this build writes it. */
+static inline int read_evidence(const char *p, const char *end, span *fields, span *place) {
+    const char *after = read_fields(p, end, EVIDENCE_KEYS, E_COUNT, fields);
+    if (after != end || fields[E_ID].size != 34 || *fields[E_ID].at != '"') return 0;
+    const char *inner = fields[E_PROVENANCE].at;
+    return read_fields(inner, inner + fields[E_PROVENANCE].size, PLACE_KEYS, P_COUNT, place) == after - 1;
+}
+
+/* The id of a scored row, 32 digits, and where its verdict starts; false where it is not written as this build writes it. */
+static inline int read_scored(const char *p, const char *end, const char **id, const char **verdict) {
+    static const char next[] = ",\"category\":";
+    span fields[S_COUNT];
+    for (int i = 0; i < S_COUNT; i++) {
+        if ((size_t)(end - p) < SCORED_KEYS[i].size || memcmp(p, SCORED_KEYS[i].text, SCORED_KEYS[i].size) != 0) return 0;
+        p += SCORED_KEYS[i].size;
+        fields[i].at = p;
+        p = skip_value(p, end);
+        if (p == NULL) return 0;
+        fields[i].size = (size_t)(p - fields[i].at);
+    }
+    if (fields[S_ID].size != 34 || (size_t)(end - p) < sizeof next - 1 || memcmp(p, next, sizeof next - 1) != 0) return 0;
+    *id = fields[S_ID].at + 1;
+    *verdict = p;
+    return 1;
+}
+
+static inline int hex_of(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+/* Four hex digits, or -1. */
+static inline int32_t read_hex4(const char *p, const char *end) {
+    if (end - p < 4) return -1;
+    int32_t value = 0;
+    for (int i = 0; i < 4; i++) {
+        int digit = hex_of(p[i]);
+        if (digit < 0) return -1;
+        value = value << 4 | digit;
+    }
+    return value;
+}
+
+static inline char *write_utf8(char *out, uint32_t code) {
+    if (code < 0x80) {
+        *out++ = (char)code;
+    } else if (code < 0x800) {
+        *out++ = (char)(0xC0 | code >> 6), *out++ = (char)(0x80 | (code & 63));
+    } else if (code < 0x10000) {
+        *out++ = (char)(0xE0 | code >> 12), *out++ = (char)(0x80 | (code >> 6 & 63)), *out++ = (char)(0x80 | (code & 63));
+    } else {
+        *out++ = (char)(0xF0 | code >> 18), *out++ = (char)(0x80 | (code >> 12 & 63)), *out++ = (char)(0x80 | (code >> 6 & 63));
+        *out++ = (char)(0x80 | (code & 63));
+    }
+    return out;
+}
+
+/* The character that an escape stands for, p at its backslash; *after is set behind it. -1 where there is none, or half a surrogate pair. */
+static inline int32_t read_escape(const char *p, const char *end, const char **after) {
+    if (end - p < 2) return -1;
+    *after = p + 2;
+    switch (p[1]) {
+        case '"': return '"';
+        case '\\': return '\\';
+        case '/': return '/';
+        case 'b': return '\b';
+        case 'f': return '\f';
+        case 'n': return '\n';
+        case 'r': return '\r';
+        case 't': return '\t';
+        case 'u': break;
+        default: return -1;
+    }
+    int32_t code = read_hex4(p + 2, end);
+    *after = p + 6;
+    if (code < 0xD800 || code > 0xDFFF) return code;
+    if (code > 0xDBFF || end - p < 12 || p[6] != '\\' || p[7] != 'u') return -1;
+    int32_t low = read_hex4(p + 8, end);
+    if (low < 0xDC00 || low > 0xDFFF) return -1;
+    *after = p + 12;
+    return 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+}
+
+/* The length of well-formed UTF-8 of one character from p on, 0 where it is none. */
+static inline size_t utf8_at(const unsigned char *p, const unsigned char *end) {
+    size_t left = (size_t)(end - p);
+    unsigned char c = *p;
+    if (c < 0x80) return 1;
+    if (c >= 0xC2 && c <= 0xDF) return left > 1 && (p[1] & 0xC0) == 0x80 ? 2 : 0;
+    if (c >= 0xE0 && c <= 0xEF) {
+        if (left < 3 || (p[1] & 0xC0) != 0x80 || (p[2] & 0xC0) != 0x80) return 0;
+        if ((c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F)) return 0;
+        return 3;
+    }
+    if (c >= 0xF0 && c <= 0xF4) {
+        if (left < 4 || (p[1] & 0xC0) != 0x80 || (p[2] & 0xC0) != 0x80 || (p[3] & 0xC0) != 0x80) return 0;
+        if ((c == 0xF0 && p[1] < 0x90) || (c == 0xF4 && p[1] > 0x8F)) return 0;
+        return 4;
+    }
+    return 0;
+}
+
+/* The length of a white space character as Python's str.split knows it, 0 for any other. */
+static inline size_t space_at(const char *at, const char *end) {
+    const unsigned char *p = (const unsigned char *)at;
+    size_t left = (size_t)(end - at);
+    unsigned char c = *p;
+    if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x1F);
+    if (c == 0xC2) return left > 1 && (p[1] == 0x85 || p[1] == 0xA0) ? 2 : 0;
+    if (left < 3) return 0;
+    if (c == 0xE1) return p[1] == 0x9A && p[2] == 0x80 ? 3 : 0;
+    if (c == 0xE2 && p[1] == 0x80) return (p[2] >= 0x80 && p[2] <= 0x8A) || p[2] == 0xA8 || p[2] == 0xA9 || p[2] == 0xAF ? 3 : 0;
+    if (c == 0xE2) return p[1] == 0x81 && p[2] == 0x9F ? 3 : 0;
+    return c == 0xE3 && p[1] == 0x80 && p[2] == 0x80 ? 3 : 0;
+}
+
+/* Bytes that stand for themselves in a text that is made normal: no space, quote, backslash or control, ASCII. */
+static const uint8_t WORD[256] = {
+    [0x21] = 1, [0x23 ... 0x5B] = 1, [0x5D ... 0x7F] = 1,
+};
+
+/* A JSON string, quotes included, as text with white space made one and its ends cut; `out` has room for it. Its length, or -1. */
+static inline ptrdiff_t write_normal(span text, char *out) {
+    if (text.size < 2 || *text.at != '"') return -1;
+    const char *p = text.at + 1, *end = text.at + text.size - 1;
+    char *start = out;
+    int space = 0;
+    while (p < end) {
+        if (WORD[(unsigned char)*p]) {
+            if (space && out > start) *out++ = ' ';
+            space = 0;
+            do *out++ = *p++;
+            while (p < end && WORD[(unsigned char)*p]);
+            continue;
+        }
+        char one[4];
+        const char *from = p, *after;
+        size_t size = 1;
+        if (*p == '\\') {
+            int32_t code = read_escape(p, end, &after);
+            if (code < 0) return -1;
+            size = (size_t)(write_utf8(one, (uint32_t)code) - one);
+            from = one, p = after;
+        } else if ((unsigned char)*p >= 0x80) {
+            size = utf8_at((const unsigned char *)p, (const unsigned char *)end);
+            if (size == 0) return -1;
+            p += size;
+        } else {
+            p++;
+        }
+        if (space_at(from, from + size)) {
+            space = 1;
+            continue;
+        }
+        if (space && out > start) *out++ = ' ';
+        space = 0;
+        memcpy(out, from, size);
+        out += size;
+    }
+    return out - start;
+}
+
+/* Whether a JSON string of our own holds nothing but white space. */
+static inline int is_blank(span text) {
+    if (text.size < 2) return 1;
+    const char *p = text.at + 1, *end = text.at + text.size - 1, *after;
+    while (p < end) {
+        char one[4];
+        size_t size = 1;
+        if (*p == '\\') {
+            int32_t code = read_escape(p, end, &after);
+            if (code < 0) return 0;
+            size = (size_t)(write_utf8(one, (uint32_t)code) - one);
+            if (!space_at(one, one + size)) return 0;
+            p = after;
+            continue;
+        }
+        size = space_at(p, end);
+        if (size == 0) return 0;
+        p += size;
+    }
+    return 1;
+}
+
+/* Bytes that grow. */
+typedef struct {
+    char *data;
+    size_t size;
+    size_t room;
+} buffer;
+
+static inline int make_room(buffer *b, size_t more) {
+    if (b->size + more <= b->room) return 0;
+    size_t room = b->room ? b->room : 4096;
+    while (room < b->size + more) room *= 2;
+    char *data = realloc(b->data, room);
+    if (data == NULL) return -1;
+    b->data = data, b->room = room;
+    return 0;
+}
+
+/* The caller made room. */
+static inline void put(buffer *b, const char *from, size_t size) {
+    memcpy(b->data + b->size, from, size);
+    b->size += size;
+}
+
+#define PUT(b, text) put(b, text, sizeof(text) - 1)
+#define PUT_SPAN(b, one) put(b, (one).at, (one).size)
+
+static inline void free_buffer(buffer *b) {
+    free(b->data);
+    b->data = NULL, b->size = b->room = 0;
+}
+
+/* A line among others, with the first bytes of its key as a number. */
+typedef struct {
+    uint64_t first;
+    const char *at;
+    size_t size;
+} line;
+
+static inline uint64_t first_of(const char *at, size_t size) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < 8; i++) value = value << 8 | (i < size ? (unsigned char)at[i] : 0);
+    return value;
+}
+
+static inline int compare_lines(const void *left, const void *right) {
+    const line *a = left, *b = right;
+    if (a->first != b->first) return a->first < b->first ? -1 : 1;
+    size_t size = a->size < b->size ? a->size : b->size;
+    int order = memcmp(a->at, b->at, size);
+    if (order) return order;
+    return a->size < b->size ? -1 : a->size > b->size;
+}
+
+static inline void sort_lines(line *lines, size_t count) {
+    size_t i = 1;
+    while (i < count && compare_lines(&lines[i - 1], &lines[i]) <= 0) i++;
+    if (i < count) qsort(lines, count, sizeof *lines, compare_lines);
+}
+
+#endif
