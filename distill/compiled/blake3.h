@@ -118,7 +118,7 @@ static void b3_take(b3_tree *tree, const uint32_t cv[8], uint64_t number) {
 
 /* Hash `count` messages; `size` bytes (at most 32) of each hash go to `out`, one after the other. A message lies in one lane from its first
  * chunk to its last, so that its tree needs no more than that lane. */
-static void b3_hash_many(const b3_message *messages, size_t count, uint8_t *out, size_t size) {
+static inline void b3_hash_many(const b3_message *messages, size_t count, uint8_t *out, size_t size) {
     b3_lane lanes[B3_LANES];
     b3_tree trees[B3_LANES];
     b3_vec cv[8], m[16];

@@ -50,7 +50,8 @@ cdef class Lines:
 
     def finish(self):
         """Return the sorted lines with their newlines, where each slot of keys starts and the end, and the sum of each that holds something."""
-        cdef size_t count = len(self), i, start = 0, place = 0, slot
+        cdef size_t count = len(self), i, start = 0, place = 0
+        cdef int slot
         cdef size_t *ends = <size_t *>self.ends.data
         cdef line *lines = <line *>malloc(count * sizeof(line) + 1)
         cdef uint32_t slots[SLOTS + 1]
@@ -82,10 +83,10 @@ cdef class Lines:
                 slots[slot] = <uint32_t>place
                 slot += 1
             free(lines)
-            for i in range(SLOTS):
-                if slots[i + 1] > slots[i]:
-                    pieces[full].data = <const uint8_t *>out + slots[i]
-                    pieces[full].length = slots[i + 1] - slots[i]
+            for slot in range(SLOTS):
+                if slots[slot + 1] > slots[slot]:
+                    pieces[full].data = <const uint8_t *>out + slots[slot]
+                    pieces[full].length = slots[slot + 1] - slots[slot]
                     full += 1
             b3_hash_many(pieces, full, sums, SUM)
         return data, PyBytes_FromStringAndSize(<char *>slots, sizeof(slots)), PyBytes_FromStringAndSize(<char *>sums, full * SUM)

@@ -319,7 +319,8 @@ static inline void put(buffer *b, const char *from, size_t size) {
     b->size += size;
 }
 
-#define PUT(b, text) put(b, text, sizeof(text) - 1)
+static inline void PUT(buffer *b, const char *text) { put(b, text, strlen(text)); }
+
 #define PUT_SPAN(b, one) put(b, (one).at, (one).size)
 
 static inline void free_buffer(buffer *b) {

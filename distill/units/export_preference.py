@@ -112,5 +112,6 @@ def _message(turn: Turn) -> bytes:
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
     ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"), _plain,
+    compiled=lambda spreader, compiled: compiled.SpreadPreference(spreader.fates.of, _ENCODE, spreader.part.keyed, spreader.spelt_task_key),
 )  # fmt: skip
 """What is particular to preference pairs."""

@@ -96,5 +96,6 @@ def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
     ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_lean, permits("imitate"), _plain, "lost",
+    lambda spreader, compiled: compiled.SpreadSft(spreader.fates.of, _ENCODE, spreader.part.keyed),
 )  # fmt: skip
 """What is particular to SFT."""

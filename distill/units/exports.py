@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from distill.books import Books
+from distill.compiled import find_compiled
 from distill.errors import IntegrityError
 from distill.hashing import row_id
 from distill.jsonl import encode_trusted, row_decoder
@@ -64,6 +65,10 @@ _JUDGED: Callable[[bytes], Any] = msgspec.json.Decoder(_JudgedEvidence).decode
 _WHOLE_SCORED = row_decoder(ScoredRun)
 _ROWS = msgspec.json.Decoder(list[ResolutionRow]).decode
 _ENCODE = msgspec.json.Encoder().encode
+_TEXT: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
+_COMPILED = find_compiled("exports")
+Left = list[tuple[int, bytes, bytes]]
+"""Runs that are not plain: place in the range, line of evidence, scored row."""
 
 
 class Export(NamedTuple):
@@ -89,6 +94,8 @@ class Export(NamedTuple):
     """Puts a plain run among those of its group from its evidence line, id and key of its text; False where it is not plain."""
     lost: str | None = None
     """Section that names the runs whose rows do not stand."""
+    compiled: Callable[["Spreader", Any], Any] | None = None
+    """Builds what does the same for a whole range at once, from `distill.compiled.exports`."""
     looks: bool = False
     """Whether runs that their verdict alone keeps out are looked at all the same."""
 
@@ -104,6 +111,22 @@ class Spreader:
         self.scopes = {source.name: source.scope for source in context.config.sources}
         self._task, self._task_key = ("", ""), b""
         self.fates = Fates(context.stage, self.export.keep_out, context.config)
+        self._compiled = self.export.compiled(self, _COMPILED) if _COMPILED is not None and self.export.compiled is not None else None
+
+    def take_range(self, evidence: bytes, scored: bytes, texts: bytes, spoken: frozenset[int]) -> tuple[int, int, Left]:
+        """Spread the plain runs of a range; return how many rows of both kinds there are, and those that are not plain or are spoken of."""
+        if self._compiled is not None:
+            found: tuple[int, int, Left] = self._compiled.take(evidence, scored, texts, spoken)
+            for fate, times in self._compiled.kept_out():
+                self.fates.kept_out[fate.out] += times
+            return found
+        lines, verdicts, keys = evidence.split(b"\n")[:-1], scored.split(b"\n")[:-1], texts.hex().encode()
+        left = [
+            (i, line, verdict)
+            for i, (line, verdict) in enumerate(zip(lines, verdicts, strict=False))
+            if i in spoken or not self.take_plain(line, verdict, keys[i * KEY : i * KEY + KEY])
+        ]
+        return len(lines), len(verdicts), left
 
     def task_key(self, source: str, task_id: str) -> bytes:
         """Return the key under which the runs of a task meet; neighbours are often of one task."""
@@ -111,6 +134,10 @@ class Spreader:
             self._task = (source, task_id)
             self._task_key = row_id("task", self.scopes.get(source, source), task_id).encode()
         return self._task_key
+
+    def spelt_task_key(self, source: bytes, task_id: bytes) -> bytes:
+        """Return the same from a source and a task that are spelt as JSON."""
+        return self.task_key(_TEXT(source), _TEXT(task_id))
 
     def take_plain(self, line: bytes, verdict: bytes, text: bytes) -> bool:
         """Spread a run that is plain; tell whether it is."""
@@ -175,13 +202,14 @@ def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit
     gists = Gists(Path(context.project))
     for number, units in batch:
         partition = context.plan.partitions[number]
-        lines, verdicts = _read_pair(context, partition, units)
-        records.append(len(lines))
+        evidence, scored = _read_pair(context, partition, units)
         gist = gists.of(partition, units[0])
-        spoken, texts = frozenset[int]() if exceptions is None else exceptions.spoken(gist.ids), gist.texts.hex().encode()
-        for i, (line, verdict) in enumerate(zip(lines, verdicts, strict=True)):
-            if i not in spoken and spreader.take_plain(line, verdict, texts[i * KEY : i * KEY + KEY]):
-                continue
+        spoken = frozenset[int]() if exceptions is None else exceptions.spoken(gist.ids)
+        ours, theirs, left = spreader.take_range(evidence, scored, gist.texts, spoken)
+        if ours != theirs:
+            raise IntegrityError(f"{SCORED}/{partition}: has not as many lines as {EVIDENCE}/{partition}; run doit score")
+        records.append(ours)
+        for i, line, verdict in left:
             row = _SCORED(verdict)
             if row.evidence_id.encode() not in line[:80]:
                 raise IntegrityError(f"{SCORED}/{partition}: holds {row.evidence_id!r} where its evidence holds another; run doit score")
@@ -196,15 +224,13 @@ def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit
     return spreader.close(path, records=records)
 
 
-def _read_pair(context: Context, partition: str, units: tuple[Unit, ...]) -> tuple[list[bytes], list[bytes]]:
-    """Return the lines of a range of evidence and of its scored runs."""
-    lines, verdicts = (
-        read_unit(f"{context.project}/{folder}/{partition}", unit, f"{folder}/{partition}").split(b"\n")[:-1]
+def _read_pair(context: Context, partition: str, units: tuple[Unit, ...]) -> tuple[bytes, bytes]:
+    """Return the bytes of a range of evidence and of its scored runs."""
+    evidence, scored = (
+        read_unit(f"{context.project}/{folder}/{partition}", unit, f"{folder}/{partition}")
         for folder, unit in zip((EVIDENCE, SCORED), units, strict=True)
     )
-    if len(lines) != len(verdicts):
-        raise IntegrityError(f"{SCORED}/{partition}: has not as many lines as {EVIDENCE}/{partition}; run doit score")
-    return lines, verdicts
+    return evidence, scored
 
 
 def _spread_exception(spreader: Spreader, exceptions: Exceptions, line: bytes, verdict: bytes) -> None:

@@ -1,0 +1,369 @@
+"""Plain runs from the bytes of their evidence into those of an export; every other run is left to Python (`distill.units.plain`)."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp
+
+from distill.compiled.parts cimport Lines
+from distill.compiled.scan cimport (
+    DISTILL_SOURCE, E_CONTEXT, E_COUNT, E_ID, E_INSTRUCTION, E_MESSAGES, E_MODEL, E_REFERENCE, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE,
+    E_TASK_ID, P_COUNT, P_FILE, P_INDEX, P_KEY, P_LINE, P_MEMBER, P_OFFSET, P_SIG_HASH, PUT, PUT_SPAN, buffer, free_buffer, is_null, is_text,
+    make_room, put, read_evidence, read_scored, span,
+)
+
+SOURCE = DISTILL_SOURCE
+
+cdef enum:
+    KEY = 32
+    TEXT = 16
+    ENDINGS = 4096
+    MARGIN = 1024  # more than the names and brackets of any row
+
+cdef const char *NO_TEXT = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+
+
+cdef class Ending:
+    """What scored rows that end in the same bytes have in common, and how many it kept out."""
+
+    cdef object fate
+    cdef bytes category, reason, use, head, tail
+    cdef bint out, changed, accepted, rejected, imitated
+    cdef Py_ssize_t times
+
+    def __init__(self, fate, encode):
+        self.fate = fate
+        self.category, self.reason, self.use = encode(fate.category), encode(fate.reasons[0]), fate.use.encode()
+        self.head, self.tail, self.out = fate.head, fate.tail, fate.out is not None
+        self.changed = fate.reasons[0] == "with_changes"
+        self.accepted, self.rejected, self.imitated = fate.category == "accepted", fate.category == "rejected", fate.use == "imitate"
+        self.times = 0
+
+
+cdef struct Row:
+    span fields[E_COUNT]
+    span place[P_COUNT]
+    const char *text
+
+
+cdef class Spread:
+    """Spreads the plain runs of one unit; what it makes of them is said by its kind."""
+
+    cdef object fate_of, encode
+    cdef dict endings, sections
+    cdef buffer asked, where
+    cdef Lines quarantine
+
+    def __init__(self, fate_of, encode, keyed):
+        """Take what gives the fate of a scored row and a value as JSON, and the sections of the part."""
+        self.fate_of, self.encode, self.endings = fate_of, encode, {}
+        self.quarantine = keyed["quarantine"]
+
+    def __dealloc__(self):
+        free_buffer(&self.asked)
+        free_buffer(&self.where)
+
+    def take(self, bytes evidence, bytes scored, bytes texts, spoken):
+        """Spread the plain runs of a range of evidence and its scored rows, but for those whose numbers are in `spoken`.
+
+        `texts` are the keys of their texts, 16 bytes each. Return how many rows there are of both, and those that are left: number,
+        evidence, scored row.
+        """
+        cdef const char *p = PyBytes_AS_STRING(evidence)
+        cdef const char *end = p + PyBytes_GET_SIZE(evidence)
+        cdef const char *q = PyBytes_AS_STRING(scored)
+        cdef const char *q_end = q + PyBytes_GET_SIZE(scored)
+        cdef const char *stop
+        cdef const char *q_stop
+        cdef Py_ssize_t number = 0, known = PyBytes_GET_SIZE(texts) // TEXT
+        cdef bint some = bool(spoken)
+        cdef Row row
+        left = []
+        while p < end and q < q_end:
+            stop = _line_end(p, end)
+            q_stop = _line_end(q, q_end)
+            row.text = PyBytes_AS_STRING(texts) + TEXT * number
+            if number >= known or (some and number in spoken) or not self._take(&row, p, stop, q, q_stop):
+                left.append((number, p[: stop - p], q[: q_stop - q]))
+            number += 1
+            p, q = stop + 1, q_stop + 1
+        return number + _count(p, end), number + _count(q, q_end), left
+
+    def kept_out(self):
+        """Return the fates that kept runs out and how many each, since it was asked last."""
+        met = [((<Ending>one).fate, (<Ending>one).times) for one in self.endings.values() if (<Ending>one).times]
+        for one in self.endings.values():
+            (<Ending>one).times = 0
+        return met
+
+    cdef bint _take(self, Row *row, const char *p, const char *end, const char *q, const char *q_end) except -1:
+        cdef const char *identity
+        cdef const char *verdict
+        cdef Ending ending
+        if not read_scored(q, q_end, &identity, &verdict) or not read_evidence(p, end, row.fields, row.place):
+            return False
+        if memcmp(identity, row.fields[E_ID].at + 1, KEY) != 0 or not _is_line(row.place):
+            return False
+        ending = self._ending(verdict, q_end - verdict, q, q_end - q)
+        if ending is None:
+            return False
+        if ending.out and not self._looks():
+            self._keep_out(row, ending)
+            return True
+        return self._put(row, ending, end - p)
+
+    cdef Ending _ending(self, const char *verdict, Py_ssize_t size, const char *line, Py_ssize_t length):
+        key = PyBytes_FromStringAndSize(verdict, size)
+        found = self.endings.get(key)
+        if found is None and len(self.endings) < ENDINGS:
+            found = self.endings[key] = Ending(self.fate_of(line[:length]), self.encode)
+        return found
+
+    cdef bint _looks(self) noexcept:
+        """Whether runs that their verdict alone keeps out are looked at all the same."""
+        return False
+
+    cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
+        """Add what is made of a run, whose evidence has so many bytes; false where it is not plain."""
+        return False
+
+    cdef int _keep_out(self, Row *row, Ending ending) except -1:
+        """Count a run that its verdict alone keeps out, and keep its quarantine row."""
+        ending.times += 1
+        if PyBytes_GET_SIZE(ending.head) == 0:
+            return 0
+        self._write_place(row)
+        cdef buffer *body = self._room(self.quarantine, PyBytes_GET_SIZE(ending.head) + PyBytes_GET_SIZE(ending.tail) + self.where.size)
+        put(body, row.fields[E_ID].at + 1, KEY)
+        _put_bytes(body, ending.head)
+        put(body, row.fields[E_ID].at + 1, KEY)
+        PUT(body, '","provenance":')
+        put(body, self.where.data, self.where.size)
+        _put_bytes(body, ending.tail)
+        return self.quarantine.end()
+
+    cdef buffer *_room(self, Lines lines, size_t size) except NULL:
+        if make_room(&lines.body, size + MARGIN):
+            raise MemoryError
+        return &lines.body
+
+    cdef int _write_place(self, Row *row) except -1:
+        """Write the provenance as a JSON string to `where`."""
+        cdef span *place = row.place
+        self.where.size = 0
+        if make_room(&self.where, place[P_FILE].size + place[P_LINE].size + place[P_OFFSET].size + place[P_SIG_HASH].size + MARGIN):
+            raise MemoryError
+        put(&self.where, place[P_FILE].at, place[P_FILE].size - 1)
+        PUT(&self.where, ":")
+        PUT_SPAN(&self.where, place[P_LINE])
+        PUT(&self.where, "@")
+        PUT_SPAN(&self.where, place[P_OFFSET])
+        PUT(&self.where, " blake3:")
+        put(&self.where, place[P_SIG_HASH].at + 1, place[P_SIG_HASH].size - 1)
+        return 0
+
+    cdef int _write_asked(self, Row *row) except -1:
+        """Write the user text as a JSON string to `asked`."""
+        cdef span told = row.fields[E_INSTRUCTION], context = row.fields[E_CONTEXT]
+        self.asked.size = 0
+        if make_room(&self.asked, told.size + context.size + MARGIN):
+            raise MemoryError
+        if _is_empty(context) or _is_empty(told):
+            PUT_SPAN(&self.asked, told)
+        else:
+            put(&self.asked, told.at, told.size - 1)
+            PUT(&self.asked, "\\n\\n")
+            put(&self.asked, context.at + 1, context.size - 1)
+        return 0
+
+
+cdef inline bint _is_empty(span text) noexcept nogil:
+    return is_null(text) or text.size == 2
+
+
+cdef inline void _put_bytes(buffer *body, bytes one) noexcept:
+    put(body, PyBytes_AS_STRING(one), PyBytes_GET_SIZE(one))
+
+
+cdef inline const char *_line_end(const char *p, const char *end) noexcept nogil:
+    cdef const char *stop = <const char *>memchr(p, c"\n", end - p)
+    return end if stop == NULL else stop
+
+
+cdef Py_ssize_t _count(const char *p, const char *end) noexcept nogil:
+    """Return how many lines there are from p on."""
+    cdef Py_ssize_t count = 0
+    while p < end:
+        p = _line_end(p, end) + 1
+        count += 1
+    return count
+
+
+cdef inline bint _is_line(span *place) noexcept nogil:
+    """Tell whether a record stands in a line."""
+    return not is_null(place[P_LINE]) and is_null(place[P_MEMBER]) and is_null(place[P_INDEX]) and is_null(place[P_KEY])
+
+
+cdef inline bint _is_plain(Row *row, Ending ending) noexcept:
+    """Tell whether a run is of one question and one answer and nothing else is to be weighed."""
+    return (
+        not ending.changed and memcmp(row.text, NO_TEXT, TEXT) != 0 and is_null(row.fields[E_MESSAGES])
+        and is_text(row.fields[E_REFERENCE], "[]") and not _is_empty(row.fields[E_RUN_ID])
+    )
+
+
+cdef inline void _put_text_key(buffer *body, const char *text) noexcept nogil:
+    cdef const char *digits = "0123456789abcdef"
+    cdef int i
+    for i in range(TEXT):
+        body.data[body.size + 2 * i] = digits[(<unsigned char>text[i]) >> 4]
+        body.data[body.size + 2 * i + 1] = digits[(<unsigned char>text[i]) & 15]
+    body.size += 2 * TEXT
+
+
+cdef class SpreadSft(Spread):
+    """Rows of both files, the rank of every run by its text, and what the firewall is told."""
+
+    cdef Lines whole, turns, groups, permits
+
+    def __init__(self, fate_of, encode, keyed):
+        """See `Spread`."""
+        Spread.__init__(self, fate_of, encode, keyed)
+        self.whole, self.turns, self.groups, self.permits = keyed["whole"], keyed["turns"], keyed["groups"], keyed["permits"]
+
+    cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
+        if not _is_plain(row, ending):
+            return False
+        self._write_place(row)
+        self._write_asked(row)
+        self._put_whole(row, ending, size)
+        self._put_turn(row, ending, size)
+        cdef buffer *body = self._room(self.groups, 0)
+        _put_text_key(body, row.text)
+        PUT(body, "0")
+        put(body, row.fields[E_ID].at + 1, KEY)
+        self.groups.end()
+        if ending.imitated:
+            _put_permit(self._room(self.permits, size), row, &self.where, ending)
+            self.permits.end()
+        return True
+
+    cdef int _put_whole(self, Row *row, Ending ending, size_t size) except -1:
+        cdef buffer *body = self._room(self.whole, 2 * size + 2 * self.asked.size)
+        put(body, row.fields[E_ID].at + 1, KEY)
+        PUT(body, '{"messages":[{"role":"user","content":')
+        put(body, self.asked.data, self.asked.size)
+        PUT(body, '},{"role":"assistant","content":')
+        PUT_SPAN(body, row.fields[E_RESPONSE])
+        PUT(body, '}],"instruction":')
+        put(body, self.asked.data, self.asked.size)
+        PUT(body, ',"response":')
+        PUT_SPAN(body, row.fields[E_RESPONSE])
+        PUT(body, ',"id":"')
+        put(body, row.fields[E_ID].at + 1, KEY)
+        self._put_common(body, row, ending)
+        return self.whole.end()
+
+    cdef int _put_turn(self, Row *row, Ending ending, size_t size) except -1:
+        cdef buffer *body = self._room(self.turns, size + self.asked.size)
+        put(body, row.fields[E_ID].at + 1, KEY)
+        PUT(body, '#0001{"prompt":[{"role":"user","content":')
+        put(body, self.asked.data, self.asked.size)
+        PUT(body, '}],"completion":[{"role":"assistant","content":')
+        PUT_SPAN(body, row.fields[E_RESPONSE])
+        PUT(body, '}],"id":"')
+        put(body, row.fields[E_ID].at + 1, KEY)
+        PUT(body, '#0001')
+        self._put_common(body, row, ending)
+        return self.turns.end()
+
+    cdef void _put_common(self, buffer *body, Row *row, Ending ending) noexcept:
+        PUT(body, '","source_run_id":')
+        PUT_SPAN(body, row.fields[E_RUN_ID])
+        PUT(body, ',"quality_score":')
+        _put_bytes(body, ending.category)
+        PUT(body, ',"provenance":')
+        put(body, self.where.data, self.where.size)
+        PUT(body, '}')
+
+
+cdef void _put_permit(buffer *body, Row *row, buffer *where, Ending ending) noexcept:
+    """Put that a run may be used."""
+    put(body, row.fields[E_ID].at + 1, KEY)
+    PUT(body, '[')
+    put(body, where.data, where.size)
+    PUT(body, ',')
+    PUT_SPAN(body, row.fields[E_RUN_ID])
+    PUT(body, ',"')
+    _put_bytes(body, ending.use)
+    PUT(body, '"]')
+
+
+cdef class SpreadPreference(Spread):
+    """Sides by their task, and what the firewall is told."""
+
+    cdef Lines groups, permits
+    cdef object key_of
+    cdef bytes source, task, key
+
+    def __init__(self, fate_of, encode, keyed, key_of):
+        """Take also what gives the key of a task from its source and id, as JSON strings."""
+        Spread.__init__(self, fate_of, encode, keyed)
+        self.groups, self.permits, self.key_of = keyed["groups"], keyed["permits"], key_of
+        self.source = self.task = self.key = b""
+
+    cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
+        cdef span *fields = row.fields
+        if not _is_plain(row, ending) or is_null(fields[E_TASK_ID]):
+            return False
+        if ending.rejected and b'"infrastructure"' in PyBytes_FromStringAndSize(fields[E_SIGNALS].at, fields[E_SIGNALS].size):
+            return False
+        self._find_key(fields[E_SOURCE], fields[E_TASK_ID])
+        self._write_place(row)
+        self._write_asked(row)
+        cdef buffer *body = self._room(self.groups, size + self.asked.size + PyBytes_GET_SIZE(ending.reason))
+        _put_bytes(body, self.key)
+        put(body, fields[E_ID].at + 1, KEY)
+        PUT(body, '[')
+        PUT_SPAN(body, fields[E_ID])
+        if ending.rejected:
+            PUT(body, ',false,"')
+        else:
+            PUT(body, ',true,"')
+        _put_text_key(body, row.text)
+        PUT(body, '",')
+        PUT_SPAN(body, fields[E_RUN_ID])
+        PUT(body, ',')
+        if is_null(fields[E_MODEL]):
+            PUT(body, '""')
+        else:
+            PUT_SPAN(body, fields[E_MODEL])
+        if ending.accepted:
+            PUT(body, ',false,')
+        else:
+            PUT(body, ',true,')
+        _put_bytes(body, ending.reason)
+        PUT(body, ',')
+        put(body, self.where.data, self.where.size)
+        PUT(body, ',[["user",')
+        put(body, self.asked.data, self.asked.size)
+        PUT(body, ',false],["assistant",')
+        PUT_SPAN(body, fields[E_RESPONSE])
+        PUT(body, ',false]]]')
+        self.groups.end()
+        if PyBytes_GET_SIZE(ending.use):
+            _put_permit(self._room(self.permits, size), row, &self.where, ending)
+            self.permits.end()
+        return True
+
+    cdef int _find_key(self, span source, span task) except -1:
+        """Find the key of a task; neighbours are often of one task."""
+        if _is_same(self.task, task) and _is_same(self.source, source):
+            return 0
+        self.task, self.source = PyBytes_FromStringAndSize(task.at, task.size), PyBytes_FromStringAndSize(source.at, source.size)
+        self.key = self.key_of(self.source, self.task)
+        if PyBytes_GET_SIZE(self.key) != KEY:
+            raise ValueError(f"no key: {self.key!r}")
+        return 0
+
+
+cdef inline bint _is_same(bytes one, span other) noexcept:
+    return <size_t>PyBytes_GET_SIZE(one) == other.size and memcmp(PyBytes_AS_STRING(one), other.at, other.size) == 0
