@@ -1,7 +1,15 @@
-from distill.compiled.scan cimport buffer
+from distill.compiled.scan cimport buffer, line
 
 cdef class Lines:
     cdef buffer body
     cdef buffer ends
     cdef int end(self) except -1
     cpdef append(self, bytes one)
+
+cdef class Sorted:
+    """Lines of blocks of bytes, sorted; the blocks are kept."""
+    cdef list blocks
+    cdef buffer found
+    cdef readonly size_t bytes
+    cdef line *lines
+    cdef size_t count

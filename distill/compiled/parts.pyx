@@ -99,42 +99,58 @@ cdef inline bint _is_before(const char *first, line one) noexcept nogil:
     return order > 0 or (order == 0 and one.size >= 3)
 
 
+cdef class Sorted:
+    """Lines of blocks of bytes without their newlines, sorted; the blocks are kept."""
+
+    def __init__(self, list blocks):
+        cdef const char *p
+        cdef const char *end
+        cdef const char *stop
+        cdef line one
+        self.blocks = blocks
+        for block in blocks:
+            p = PyBytes_AS_STRING(block)
+            end = p + PyBytes_GET_SIZE(block)
+            self.bytes += PyBytes_GET_SIZE(block)
+            while p < end:
+                stop = <const char *>memchr(p, c"\n", end - p)
+                stop = end if stop == NULL else stop
+                one.at, one.size, one.first = p, stop - p, first_of(p, stop - p)
+                if make_room(&self.found, sizeof(line)):
+                    raise MemoryError
+                put(&self.found, <const char *>&one, sizeof(line))
+                p = stop + 1
+        self.lines, self.count = <line *>self.found.data, self.found.size // sizeof(line)
+        sort_lines(self.lines, self.count)
+
+    def __dealloc__(self):
+        free_buffer(&self.found)
+
+
 def merge_rows(list blocks):
     """Return the rows of sorted lines in the order of their keys, without the keys, and how many there are.
 
     A row starts at the brace; a line that is one byte longer than a key says that the rows of that key do not stand.
     """
-    cdef buffer lines, rows
-    cdef size_t count, i, j, k, kept = 0
-    cdef line *one
+    cdef Sorted found = Sorted(blocks)
+    cdef Lines rows = Lines()
+    cdef line *one = found.lines
+    cdef size_t i = 0, j, k, kept = 0
     cdef bint lost
-    lines.data = NULL
-    lines.size = lines.room = 0
-    rows = lines
-    try:
-        total = _split(blocks, &lines)
-        count, one = lines.size // sizeof(line), <line *>lines.data
-        if make_room(&rows, total):
-            raise MemoryError
-        with nogil:
-            sort_lines(one, count)
-            i = 0
-            while i < count:
-                j, lost = i, False
-                while j < count and one[j].size >= KEY and one[i].size >= KEY and memcmp(one[j].at, one[i].at, KEY) == 0:
-                    lost = lost or one[j].size == KEY + 1
-                    j += 1
-                j = i + 1 if j == i else j
-                for k in range(i, j if not lost else i):
-                    if not _put_row(&rows, one[k]):
-                        with gil:
-                            raise ValueError(f"no row in {one[k].at[:one[k].size]!r}")
-                    kept += 1
-                i = j
-        return PyBytes_FromStringAndSize(rows.data, rows.size), kept
-    finally:
-        free_buffer(&lines)
-        free_buffer(&rows)
+    if make_room(&rows.body, found.bytes + 1):
+        raise MemoryError
+    while i < found.count:
+        j, lost = i, False
+        while j < found.count and one[j].size >= KEY and one[i].size >= KEY and memcmp(one[j].at, one[i].at, KEY) == 0:
+            lost = lost or one[j].size == KEY + 1
+            j += 1
+        j = i + 1 if j == i else j
+        for k in range(i, i if lost else j):
+            if not _put_row(&rows.body, one[k]):
+                raise ValueError(f"no row in {one[k].at[:one[k].size]!r}")
+            kept += 1
+        i = j
+    return PyBytes_FromStringAndSize(rows.body.data, rows.body.size), kept
 
 
 cdef bint _put_row(buffer *rows, line one) noexcept nogil:
@@ -146,42 +162,11 @@ cdef bint _put_row(buffer *rows, line one) noexcept nogil:
     return True
 
 
-cdef size_t _split(list blocks, buffer *lines) except? 0:
-    """Add the lines of blocks of bytes; return how many bytes they are."""
-    cdef const char *p
-    cdef const char *end
-    cdef const char *stop
-    cdef line one
-    cdef size_t total = 0
-    for block in blocks:
-        p = PyBytes_AS_STRING(block)
-        end = p + PyBytes_GET_SIZE(block)
-        total += PyBytes_GET_SIZE(block)
-        while p < end:
-            stop = <const char *>memchr(p, c"\n", end - p)
-            stop = end if stop == NULL else stop
-            one.at, one.size, one.first = p, stop - p, first_of(p, stop - p)
-            if make_room(lines, sizeof(line)):
-                raise MemoryError
-            put(lines, <const char *>&one, sizeof(line))
-            p = stop + 1
-    return total + 1
-
-
 def sort_blocks(list blocks):
     """Return the lines of blocks of bytes without their newlines, sorted."""
-    cdef buffer lines
+    cdef Sorted found = Sorted(blocks)
     cdef size_t i
-    cdef line *one
-    lines.data = NULL
-    lines.size = lines.room = 0
-    try:
-        _split(blocks, &lines)
-        one = <line *>lines.data
-        sort_lines(one, lines.size // sizeof(line))
-        return [PyBytes_FromStringAndSize(one[i].at, one[i].size) for i in range(lines.size // sizeof(line))]
-    finally:
-        free_buffer(&lines)
+    return [PyBytes_FromStringAndSize(found.lines[i].at, found.lines[i].size) for i in range(found.count)]
 
 
 def hash_messages(list messages, Py_ssize_t size=32):

@@ -296,6 +296,43 @@ static inline int is_blank(span text) {
     return 1;
 }
 
+/* After a string that any reader of JSON takes: escapes whole, surrogates in pairs, UTF-8 well formed; NULL where it is not. */
+static inline const char *check_string(const char *p, const char *end) {
+    if (p >= end || *p != '"') return NULL;
+    p++;
+    while (p < end) {
+        unsigned char c = (unsigned char)*p;
+        if (WORD[c] || c == ' ') {
+            p++;
+        } else if (c == '"') {
+            return p + 1;
+        } else if (c == '\\') {
+            if (read_escape(p, end, &p) < 0) return NULL;
+        } else {
+            size_t size = c < 0x20 ? 0 : utf8_at((const unsigned char *)p, (const unsigned char *)end);
+            if (size == 0) return NULL;
+            p += size;
+        }
+    }
+    return NULL;
+}
+
+/* After a piece of text that must stand at p; NULL where it does not, or p is NULL. */
+static inline const char *after_text(const char *p, const char *end, const char *text) {
+    size_t size = strlen(text);
+    return p != NULL && (size_t)(end - p) >= size && memcmp(p, text, size) == 0 ? p + size : NULL;
+}
+
+/* After a text that must stand at p and the string behind it, which is put into `out`. */
+static inline const char *after_string(const char *p, const char *end, const char *text, span *out) {
+    p = after_text(p, end, text);
+    if (p == NULL) return NULL;
+    out->at = p;
+    p = check_string(p, end);
+    if (p != NULL) out->size = (size_t)(p - out->at);
+    return p;
+}
+
 /* Bytes that grow. */
 typedef struct {
     char *data;

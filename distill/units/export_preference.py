@@ -4,12 +4,14 @@ A side travels as JSON of its `Side`; its texts are looked at and put into pairs
 holds the sides, `pairs` the rows by the id of their pair, `witnesses` the two runs of each pair.
 """
 
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
+from distill.compiled import find_compiled
 from distill.conversation import Turn
 from distill.hashing import row_id
 from distill.outcome import Outcome
@@ -18,11 +20,12 @@ from distill.stages import PREFERENCE, QUARANTINE, export_preference
 from distill.units.exports import Export, Spreader, grouped, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
-from distill.units.parts import KEY, PartWriter
+from distill.units.parts import KEY, PartWriter, sort_lines
 from distill.units.plain import Fate, decode_plain
 
 __all__ = ["EXPORT", "render_pair", "run_units"]
 
+_COMPILED = find_compiled("pairs")
 _ENCODE = msgspec.json.Encoder().encode
 _NO_TEXT = b"0" * KEY
 
@@ -78,12 +81,18 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return None
 
 
-def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+    rows, witnesses, settings = part.keyed["pairs"], part.keyed["witnesses"], config.preference
     met: Counter[str | None] = Counter()
-    rows, witnesses = part.keyed["pairs"], part.keyed["witnesses"]
-    for group in grouped(lines):
+    if _COMPILED is None:
+        groups: Iterable[list[bytes]] = grouped(sort_lines(blocks))
+    else:
+        many = sys.maxsize if settings.step_pairs else export_preference.MANY
+        gather = _COMPILED.Gather(settings.max_pairs_per_task, settings.pair_scope == "same_model", many)
+        met, groups = gather.take(blocks, rows, witnesses)
+    for group in groups:
         sides: list[Any] = [_SIDE(line[2 * KEY :]) for line in group]
-        pairs, fates = export_preference.decide_task(sides, config.preference)
+        pairs, fates = export_preference.decide_task(sides, settings)
         for pair in pairs:
             row = render_pair(pair)
             rows.append(row)

@@ -89,7 +89,7 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return Outcome(outcome.kind, outcome.unit, reason=outcome.reason)
 
 
-def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
     yield from ()
 
 

@@ -16,7 +16,7 @@ from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
 from distill.units.exports import Export, Spreader, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
-from distill.units.parts import KEY, PartWriter
+from distill.units.parts import KEY, PartWriter, sort_lines
 from distill.units.plain import Fate, decode_plain
 
 __all__ = ["EXPORT", "render_rows", "run_units"]
@@ -56,12 +56,12 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return None
 
 
-def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
     """Let the smallest rank stand for a text, which is the first line; the rows of the others are lost."""
     before = b""
     stand: list[bytes] = []
     lose: list[bytes] = []
-    for line in lines:
+    for line in sort_lines(blocks):
         key = line[:KEY]
         (lose if key == before else stand).append(line)
         before = key

@@ -12,7 +12,7 @@ from distill.runs import Run
 from distill.stages import PLAYBOOKS, extract_playbooks
 from distill.units.exports import Export, grouped, run_export
 from distill.units.lean import decode_told
-from distill.units.parts import KEY, PartWriter
+from distill.units.parts import KEY, PartWriter, sort_lines
 
 __all__ = ["EXPORT", "run_units"]
 
@@ -45,8 +45,8 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return None
 
 
-def _gather(lines: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
-    for group in grouped(lines):
+def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+    for group in grouped(sort_lines(blocks)):
         for outcome in _gather_group(group, config, part):
             yield outcome, 1
 

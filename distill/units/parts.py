@@ -23,7 +23,7 @@ from distill.plan import TEMPORARY
 
 __all__ = [
     "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "merge_rows",
-    "read_lines_of", "read_range", "span_ranges", "whole_range",
+    "read_lines_of", "read_range", "sort_lines", "span_ranges", "whole_range",
 ]  # fmt: skip
 
 KEY = 32
@@ -281,7 +281,11 @@ def _sums_of(data: bytes, ends: bytes) -> bytes:
 
 def read_lines_of(ranges: Iterable[Range]) -> list[bytes]:
     """Return the lines of a bucket without their newlines, sorted."""
-    blocks = [read_range(one) for one in ranges]
+    return sort_lines([read_range(one) for one in ranges])
+
+
+def sort_lines(blocks: list[bytes]) -> list[bytes]:
+    """Return the lines of blocks of bytes without their newlines, sorted."""
     if _COMPILED is not None:
         lines: list[bytes] = _COMPILED.sort_blocks(blocks)
         return lines
