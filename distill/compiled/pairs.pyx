@@ -16,6 +16,7 @@ SOURCE = DISTILL_SOURCE
 
 cdef enum:
     KEY = 32
+    DIGEST = 16
     NAMED = 8 + KEY + 8 + KEY  # a pair as it is hashed: both ids, each after its length
     MARGIN = 1024
     MOST = 512  # sides of a task that are compared each with each
@@ -172,7 +173,7 @@ cdef class Gather:
         cdef uint8_t length[8]
         cdef b3_message *messages = <b3_message *>malloc(count * sizeof(b3_message) + 1)
         cdef uint8_t *named = <uint8_t *>malloc(count * NAMED + 1)
-        cdef uint8_t *ids = <uint8_t *>malloc(count * KEY // 2 + 1)
+        cdef uint8_t *ids = <uint8_t *>malloc(count * DIGEST + 1)
         try:
             if messages == NULL or named == NULL or ids == NULL:
                 raise MemoryError
@@ -183,9 +184,9 @@ cdef class Gather:
                 memcpy(named + i * NAMED + 8, pairs[i].chosen.id, KEY)
                 memcpy(named + i * NAMED + 8 + KEY, length, 8)
                 memcpy(named + i * NAMED + 16 + KEY, pairs[i].rejected.id, KEY)
-            b3_hash_many(messages, count, ids, KEY // 2)
+            b3_hash_many(messages, count, ids, DIGEST)
             for i in range(count):
-                _put_pair(rows, witnesses, &pairs[i], ids + i * (KEY // 2))
+                _put_pair(rows, witnesses, &pairs[i], ids + i * DIGEST)
         finally:
             free(messages)
             free(named)
@@ -261,7 +262,7 @@ cdef int _put_pair(Lines rows, Lines witnesses, Pair *pair, const uint8_t *diges
     cdef Side *theirs = &pair.rejected
     cdef buffer *body = &rows.body
     cdef int i
-    for i in range(KEY // 2):
+    for i in range(DIGEST):
         key[2 * i], key[2 * i + 1] = digits[digest[i] >> 4], digits[digest[i] & 15]
     if make_room(body, MARGIN + ours.asked.size + ours.answer.size + theirs.answer.size + ours.run_id.size + theirs.run_id.size
                  + ours.model.size + theirs.model.size + theirs.reason.size + ours.place.size + theirs.place.size):  # fmt: skip

@@ -46,6 +46,7 @@ cdef extern from "scan.h" nogil:
     void PUT_SPAN(buffer *b, span one)
     void free_buffer(buffer *b)
     uint64_t first_of(const char *at, size_t size)
+    int compare_lines(const void *left, const void *right)
     void sort_lines(line *lines, size_t count)
 
 cdef extern from "blake3.h" nogil:

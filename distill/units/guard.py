@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from distill.books import Books
+from distill.compiled import find_compiled
 from distill.config import Config
 from distill.conversation import build_turns, normalise, user_text
 from distill.errors import IntegrityError
@@ -42,6 +43,7 @@ __all__ = [
     "embedded", "join_bucket",    "permits", "use_of",
 ]  # fmt: skip
 
+_COMPILED = find_compiled("guard")
 _ALONE = ("empty_answer", "broken_turns", "self_pair", "unsafe_source")
 _SHORT = 20
 _ENCODE = msgspec.json.Encoder().encode
@@ -172,30 +174,55 @@ def check_range(context: Context, payload: tuple[str, *tuple[Any, ...]]) -> Part
 
 
 def _check_rows(part_path: str, reading: Reading, data: bytes) -> Part:
-    part, kind = PartWriter(), ROW_TYPES[reading.path]
-    checks = [check.find for check in CHECKS if check.name in _ALONE and kind in check.kinds]
-    decode: Callable[[bytes], Any] = row_decoder(kind)
-    claim = _CLAIMS[kind](part, reading)
+    part = PartWriter()
     found: list[tuple[int, str]] = []
-    first, before, none = "", "", Any
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+    look = _Look(part, reading, found)
+    reader = _compiled_reader(part, reading)
+    if reader is not None:
+        first, last = reader.take(data, look)
+    else:
+        first = last = ""
+        for number, line in enumerate(data.split(b"\n")[:-1], 1):
+            last = look(number, line, last)
+            first = first or last
+    return part.save(part_path, {"books": Books(by_file=False).facts(), "found": found, "first": first, "last": last})
+
+
+def _compiled_reader(part: PartWriter, reading: Reading) -> Any:
+    """Return what reads the rows of an export that are good in every way as bytes, or None."""
+    kind = ROW_TYPES[reading.path]
+    if _COMPILED is None or kind is RagRow:
+        return None
+    if kind is PreferenceRow:
+        return _COMPILED.PairReader([read_range(one) for one in reading.pairs], part.keyed["claims"])
+    return _COMPILED.TrainedReader([read_range(one) for one in reading.permits], kind is SftRow)
+
+
+class _Look:
+    """Looks at a row of a range: what it is by itself, and what it claims; what is wrong goes to `found`."""
+
+    def __init__(self, part: PartWriter, reading: Reading, found: list[tuple[int, str]]) -> None:
+        self._part, self._reading, self._found = part, reading, found
+        self._kind = ROW_TYPES[reading.path]
+        self._checks = [check.find for check in CHECKS if check.name in _ALONE and self._kind in check.kinds]
+        self._decode: Callable[[bytes], Any] = row_decoder(self._kind)
+        self._claim: Claim | None = None
+
+    def __call__(self, number: int, line: bytes, before: str) -> str:
+        """Look at a line, whose id must come after the one before; return its id."""
+        if self._claim is None:
+            self._claim = _CLAIMS[self._kind](self._part, self._reading)
         try:
-            row = decode(line)
+            row = self._decode(line)
         except msgspec.DecodeError:
-            row = decode_document(line, kind, place=f"{reading.path}: line {number} of a range")
+            row = decode_document(line, self._kind, place=f"{self._reading.path}: line {number} of a range")
         if row.id <= before:
-            found.append((number, f"[order] id {row.id!r} does not come after {before!r}"))
-        first, before = first or row.id, row.id
-        told = claim(row)
-        if told is None:
-            continue
-        if told:
-            found.append((number, told))
-        for check in checks:
-            text = check(row, none)  # type: ignore[arg-type]  # these look at the row alone
-            if text is not None:
-                found.append((number, text))
-    return part.save(part_path, {"books": Books(by_file=False).facts(), "found": found, "first": first, "last": before})
+            self._found.append((number, f"[order] id {row.id!r} does not come after {before!r}"))
+        told = self._claim(row)
+        if told is not None:
+            texts = [told, *(check(row, Any) for check in self._checks)]  # type: ignore[arg-type]  # these look at the row alone
+            self._found += [(number, text) for text in texts if text]
+        return str(row.id)
 
 
 Claim = Callable[[Any], str | None]
@@ -284,7 +311,11 @@ _CLAIMS: dict[Any, Callable[[PartWriter, Reading], Claim]] = {
 def join_bucket(context: Context, payload: tuple[str, list[Range], list[Range]]) -> Part:
     """Hold the claims of a bucket against its permits."""
     path, claims, permitted = payload
-    found = [_unpermitted(claim) for claim in sorted(_lines_in(claims) - _lines_in(permitted))]
+    if _COMPILED is not None:
+        alone = _COMPILED.find_unpermitted([read_range(one) for one in claims], [read_range(one) for one in permitted])
+    else:
+        alone = sorted(_lines_in(claims) - _lines_in(permitted))
+    found = [_unpermitted(claim) for claim in alone]
     return PartWriter().save(path, {"books": Books(by_file=False).facts(), "found": found})
 
 
