@@ -17,7 +17,7 @@ from blake3 import blake3
 
 __all__ = [
     "FileHasher", "aggregate_hash", "aggregate_sorted", "hash_bytes", "hash_file", "hash_parts", "join_parts", "record_ids", "row_id",
-    "row_id_under", "short_hash", "short_sums", "tagged",
+    "short_hash", "short_sums", "tagged",
 ]  # fmt: skip
 
 _CHUNK = 1 << 18
@@ -58,18 +58,6 @@ def _join(parts: Iterable[str | bytes | None]) -> bytes:
         pieces.append(_LENGTHS[length] if length < _SHORT else length.to_bytes(8, "little"))
         pieces.append(data)  # type: ignore[arg-type]  # a text was encoded
     return b"".join(pieces)
-
-
-def row_id_under(*head: str | None) -> Callable[[str], bytes]:
-    """Return the function that gives `row_id(*head, last)` of a last part, as 32 hex digits."""
-    start = join_parts(*head)
-
-    def finish(last: str) -> bytes:
-        data = last.encode()
-        length = len(data)
-        return blake3(start + (_LENGTHS[length] if length < _SHORT else length.to_bytes(8, "little")) + data).hexdigest(16).encode()
-
-    return finish
 
 
 def record_ids(*head: str | None) -> Callable[[bytes], str]:

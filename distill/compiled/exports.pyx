@@ -1,13 +1,14 @@
 """Plain runs from the bytes of their evidence into those of an export; every other run is left to Python (`distill.units.plain`)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, E_CONTEXT, E_COUNT, E_ID, E_INSTRUCTION, E_MESSAGES, E_MODEL, E_REFERENCE, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE,
     E_TASK_ID, P_COUNT, P_FILE, P_INDEX, P_KEY, P_LINE, P_MEMBER, P_OFFSET, P_SIG_HASH, PUT, PUT_SPAN, buffer, free_buffer, is_null, is_text,
-    make_room, put, read_evidence, read_scored, span,
+    make_room, put, put_hex, read_evidence, read_scored, span,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -210,15 +211,6 @@ cdef inline bint _is_plain(Row *row, Ending ending) noexcept:
     )
 
 
-cdef inline void _put_text_key(buffer *body, const char *text) noexcept nogil:
-    cdef const char *digits = "0123456789abcdef"
-    cdef int i
-    for i in range(TEXT):
-        body.data[body.size + 2 * i] = digits[(<unsigned char>text[i]) >> 4]
-        body.data[body.size + 2 * i + 1] = digits[(<unsigned char>text[i]) & 15]
-    body.size += 2 * TEXT
-
-
 cdef class SpreadSft(Spread):
     """Rows of both files, the rank of every run by its text, and what the firewall is told."""
 
@@ -237,7 +229,7 @@ cdef class SpreadSft(Spread):
         self._put_whole(row, ending, size)
         self._put_turn(row, ending, size)
         cdef buffer *body = self._room(self.groups, 0)
-        _put_text_key(body, row.text)
+        put_hex(body, <const uint8_t *>row.text, TEXT)
         PUT(body, "0")
         put(body, row.fields[E_ID].at + 1, KEY)
         self.groups.end()
@@ -328,7 +320,7 @@ cdef class SpreadPreference(Spread):
             PUT(body, ',false,"')
         else:
             PUT(body, ',true,"')
-        _put_text_key(body, row.text)
+        put_hex(body, <const uint8_t *>row.text, TEXT)
         PUT(body, '",')
         PUT_SPAN(body, fields[E_RUN_ID])
         PUT(body, ',')

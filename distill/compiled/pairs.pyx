@@ -9,7 +9,7 @@ from libc.string cimport memcmp, memcpy
 
 from distill.compiled.parts cimport Lines, Sorted
 from distill.compiled.scan cimport (
-    DISTILL_SOURCE, PUT, PUT_SPAN, after_text, b3_hash_many, b3_message, buffer, free_buffer, line, make_room, put, skip_value, span,
+    DISTILL_SOURCE, PUT, PUT_SPAN, after_text, b3_hash_many, b3_message, buffer, free_buffer, line, make_room, put, put_hex, skip_value, span,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -256,18 +256,13 @@ cdef void _find_texts(Side *sides, int count) noexcept nogil:
 
 
 cdef int _put_pair(Lines rows, Lines witnesses, Pair *pair, const uint8_t *digest) except -1:
-    cdef char key[KEY]
-    cdef const char *digits = "0123456789abcdef"
     cdef Side *ours = &pair.chosen
     cdef Side *theirs = &pair.rejected
     cdef buffer *body = &rows.body
-    cdef int i
-    for i in range(DIGEST):
-        key[2 * i], key[2 * i + 1] = digits[digest[i] >> 4], digits[digest[i] & 15]
     if make_room(body, MARGIN + ours.asked.size + ours.answer.size + theirs.answer.size + ours.run_id.size + theirs.run_id.size
                  + ours.model.size + theirs.model.size + theirs.reason.size + ours.place.size + theirs.place.size):  # fmt: skip
         raise MemoryError
-    put(body, key, KEY)
+    put_hex(body, digest, DIGEST)
     PUT(body, '{"prompt":[{"role":"user","content":')
     PUT_SPAN(body, ours.asked)
     PUT(body, '}],"chosen":[{"role":"assistant","content":')
@@ -275,7 +270,7 @@ cdef int _put_pair(Lines rows, Lines witnesses, Pair *pair, const uint8_t *diges
     PUT(body, '}],"rejected":[{"role":"assistant","content":')
     PUT_SPAN(body, theirs.answer)
     PUT(body, '}],"id":"')
-    put(body, key, KEY)
+    put_hex(body, digest, DIGEST)
     PUT(body, '","chosen_run_id":')
     PUT_SPAN(body, ours.run_id)
     PUT(body, ',"rejected_run_id":')
@@ -295,7 +290,7 @@ cdef int _put_pair(Lines rows, Lines witnesses, Pair *pair, const uint8_t *diges
     body = &witnesses.body
     if make_room(body, 3 * KEY):
         raise MemoryError
-    put(body, key, KEY)
+    put_hex(body, digest, DIGEST)
     put(body, ours.id, KEY)
     put(body, theirs.id, KEY)
     return witnesses.end()

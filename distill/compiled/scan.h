@@ -358,6 +358,27 @@ static inline void put(buffer *b, const char *from, size_t size) {
 
 static inline void PUT(buffer *b, const char *text) { put(b, text, strlen(text)); }
 
+static inline void put_hex(buffer *b, const uint8_t *from, size_t size) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < size; i++) {
+        b->data[b->size++] = digits[from[i] >> 4];
+        b->data[b->size++] = digits[from[i] & 15];
+    }
+}
+
+static inline void put_number(buffer *b, size_t number) {
+    char digits[24];
+    int i = 24;
+    do digits[--i] = (char)('0' + number % 10);
+    while (number /= 10);
+    put(b, digits + i, (size_t)(24 - i));
+}
+
+/* A length in 8 bytes, little-endian, as it stands before every part that is hashed. */
+static inline void put_length(buffer *b, size_t length) {
+    for (int i = 0; i < 8; i++) b->data[b->size++] = (char)(length >> (8 * i) & 255);
+}
+
 #define PUT_SPAN(b, one) put(b, (one).at, (one).size)
 
 static inline void free_buffer(buffer *b) {

@@ -14,6 +14,7 @@ from distill.jsonl import BadLine, decode_line
 from distill.schemas.evidence import Message, Signal, Tokens, ToolCall
 
 __all__ = [
+    "COMMON",
     "Count",
     "NativeRow",
     "Plain",
@@ -119,6 +120,15 @@ class Plain(NamedTuple):
     """Returns the signals of a row."""
     time: Callable[[str], str | None]
     """Returns a time in UTC, None where it cannot be read."""
+    fields: dict[str, str]
+    """What its fields become, by name, as `distill.compiled.collect` calls it; signals are made of what no evidence field is called after."""
+    needs_response: bool
+    """Whether a row without answer is never plain."""
+
+
+COMMON = {name: name for name in ("run_id", "task_id", "created_at", "model", "provider", "role", "context", "response", "messages",
+                                  "cost_usd", "latency_ms", "tokens")} | {"prompt": "instruction"}  # fmt: skip
+"""What the fields of both logs become."""
 
 
 def plain_time(source: Source) -> Callable[[str], str | None]:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from distill.config import Config, Source
-from distill.formats.native import Count, NativeRow, Plain, common_values, compile_patterns, find_infrastructure, plain_time
+from distill.formats.native import COMMON, Count, NativeRow, Plain, common_values, compile_patterns, find_infrastructure, plain_time
 from distill.formats.reading import Position, Reading, convert_row
 from distill.jsonl import BadLine
 from distill.schemas.evidence import Checks, Signal, Verdict
@@ -62,7 +62,8 @@ def build_plain(source: Source, config: Config) -> Plain:
         said = (None if tests is None else tests.passed, None if tests is None else tests.failed, ok)
         return said, row.prompt, row.attempts, None, []
 
-    return Plain(OutcomesRow, read, _signals, plain_time(source))
+    fields = COMMON | {name: name for name in ("ok", "errors", "attempts", "tests")}
+    return Plain(OutcomesRow, read, _signals, plain_time(source), fields, needs_response=True)
 
 
 def _signals(row: Any) -> list[Signal]:

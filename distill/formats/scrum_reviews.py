@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from distill.config import Config, Source
-from distill.formats.native import Count, NativeRow, Plain, common_values, plain_time
+from distill.formats.native import COMMON, Count, NativeRow, Plain, common_values, plain_time
 from distill.formats.reading import Position, Reading, convert_row
 from distill.jsonl import BadLine
 from distill.schemas.evidence import Signal, Verdict
@@ -67,7 +67,12 @@ def build_plain(source: Source, config: Config) -> Plain:
         said = (row.reviewer, row.verdict, repr(row.confidence))
         return said, row.prompt, row.accepted_on_attempt, row.corrected_response or None, [row.notes] if row.notes else []
 
-    return Plain(ReviewRow, read, lambda row: [_signal(row, config)] if row.verdict is not None else [], plain_time(source))
+    def signals(row: Any) -> list[Signal]:
+        return [_signal(row, config)] if row.verdict is not None else []
+
+    named = ("reviewer", "verdict", "confidence", "notes", "corrected_response")
+    fields = COMMON | {name: name for name in named} | {"accepted_on_attempt": "attempts"}
+    return Plain(ReviewRow, read, signals, plain_time(source), fields, needs_response=False)
 
 
 def _signal(row: Any, config: Config) -> Signal:

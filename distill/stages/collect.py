@@ -16,6 +16,7 @@ from distill.mapping.joining import join_reader, join_reading
 from distill.mapping.matching import describe_facts, merge_facts
 from distill.outcome import Outcome
 from distill.plan import RawLog
+from distill.schemas.evidence import Signal
 from distill.sides import Sides
 from distill.stages.collect_plain import PlainRows
 from distill.stages.constant import Constants, describe_constants
@@ -118,9 +119,12 @@ class Collector:
 
     def note_plain(self, log: RawLog, plain: PlainRows) -> None:
         """Count what plain rows said."""
-        constants = self._source(log.source).constants
         for signals, times in plain.signals():
-            constants.add(signals, times)
+            self.note_signals(log, signals, times)
+
+    def note_signals(self, log: RawLog, signals: list[Signal], times: int) -> None:
+        """Count the signals that so many plain rows have."""
+        self._source(log.source).constants.add(signals, times)
 
     def look(self, log: RawLog, raw: bytes) -> None:
         """Look at one of the first records of a log for fields that could be a verdict."""

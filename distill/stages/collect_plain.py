@@ -5,19 +5,25 @@ which is the reference: law: both give the same evidence for every row (`tests/t
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
+from distill.compiled import find_compiled
 from distill.config import Config
 from distill.conversation import KeyOfPlain
 from distill.formats.closed import Shapes
-from distill.hashing import hash_bytes, record_ids
+from distill.formats.reading import convert_row
+from distill.hashing import hash_bytes, join_parts, record_ids
+from distill.jsonl import BadLine, decode_line
 from distill.plan import RawLog
 from distill.schemas.evidence import EvidenceRecord
 
 __all__ = ["PlainRows"]
 
+_COMPILED = find_compiled("collect")
+_TEXT: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 _TIMES = 1 << 12
 
 
@@ -97,7 +103,7 @@ class PlainRows:
     def __init__(self, log: RawLog, config: Config, plain: Any) -> None:
         """Know no shape yet; `plain` is what the log's format says of plain rows (`distill.formats.native.Plain`)."""
         self._plain, self.shapes = plain, Shapes(plain.kind)
-        self._name, self._path, self._given = log.source.name, log.file.recorded, config.recorded_at
+        self._name, self._path, self._given, self._groups = log.source.name, log.file.recorded, config.recorded_at, log.groups
         self._id_of = record_ids(log.source.name, *[group for _, group in log.groups])
         self._text_of = KeyOfPlain()
         self._times: dict[str, str | None] = {}
@@ -108,6 +114,31 @@ class PlainRows:
     def signals(self) -> list[tuple[list[Any], int]]:
         """Return the sets of signals that were met, and how often."""
         return [(self._signals[key][1], times) for key, times in self.said.items()]
+
+    def compiled(self) -> Any:
+        """Return what takes the plain rows of whole ranges, or None where it was not built."""
+        if _COMPILED is None:
+            return None
+        self.shapes.curious = 0
+        head = join_parts(self._name, *[group for _, group in self._groups])
+        told = b"" if self._given is None else _ENCODE(self._given)
+        return _COMPILED.PlainRows(
+            self._plain.fields, head, _ENCODE(self._name), _ENCODE(self._path), told, self._signals_in, self._time_in,
+            needs_response=self._plain.needs_response,
+        )
+
+    def _signals_in(self, raw: bytes) -> bytes | None:
+        """Return the signals of a row as JSON, None where the reference must read it."""
+        try:
+            row = convert_row(decode_line(raw), self._plain.kind)
+        except BadLine:
+            return None
+        return None if self._plain.read(row) is None else _ENCODE(self._plain.signals(row))
+
+    def _time_in(self, text: bytes) -> bytes | None:
+        """Return a time in UTC, both as JSON, None where it cannot be read."""
+        moment = self._plain.time(_TEXT(text))
+        return None if moment is None else _ENCODE(moment)
 
     def take(self, raw: bytes, number: int, offset: int, *, spaced: bool) -> Taken | None:
         """Return the evidence of a plain row, or None where the reference must read it."""

@@ -6,19 +6,20 @@ Computed once over the whole corpus, by key and never by arrival; exceptions onl
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from distill.config import Source
 from distill.conversation import answer_key, build_turns, text_key
-from distill.hashing import row_id, row_id_under
+from distill.hashing import join_parts, row_id, short_hash
 from distill.rules import build_facts, score_run
 from distill.runs import human_order
 from distill.schemas.evidence import EvidenceRecord, Signal
 from distill.schemas.scored_run import Category, ResolutionKind, ResolutionRow, ScoredRun
 
-__all__ = ["Entry", "build_entry", "find_conflicts", "resolve", "resolve_runs", "run_keys"]
+__all__ = ["Entry", "build_entry", "find_conflicts", "resolve", "resolve_runs", "run_heads", "run_keys"]
 
 
 class Entry(msgspec.Struct, gc=False, array_like=True):
@@ -72,17 +73,24 @@ def build_entry(
     )  # fmt: skip
 
 
+def run_heads(sources: Sequence[Source]) -> Callable[[str], bytes | None]:
+    """Return the function that gives what the `group` of a source's rows is hashed after, None where a row's own id is its group."""
+    scopes = {source.name: None if source.run_id == "position" else source.scope for source in sources}
+
+    def head_of(source: str) -> bytes | None:
+        scope = scopes.get(source, source)
+        return None if scope is None else join_parts("run", scope)
+
+    return head_of
+
+
 def run_keys(sources: Sequence[Source]) -> Callable[[str, str | None, bytes], bytes]:
     """Return the function that gives the `group` of a row, in bytes, from its source, run id and evidence id."""
-    keys = {source.name: None if source.run_id == "position" else row_id_under("run", source.scope) for source in sources}
+    head_of = cache(run_heads(sources))
 
     def key_of(source: str, run_id: str | None, identity: bytes) -> bytes:
-        if run_id is None:
-            return identity
-        if source not in keys:
-            keys[source] = row_id_under("run", source)
-        found = keys[source]
-        return identity if found is None else found(run_id)
+        head = None if run_id is None else head_of(source)
+        return identity if head is None else short_hash(head + join_parts(run_id)).hex().encode()
 
     return key_of
 

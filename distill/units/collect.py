@@ -12,6 +12,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from distill.books import Books
 from distill.errors import InputError
 from distill.files import keeper_of, read_stream
@@ -20,12 +22,12 @@ from distill.hashing import FileHasher
 from distill.jsonl import BadLine, RawLine, encode_line, encode_row, read_lines
 from distill.outcome import Outcome
 from distill.plan import RawLog
-from distill.schemas.evidence import EvidenceRecord
+from distill.schemas.evidence import EvidenceRecord, Signal
 from distill.stages import QUARANTINE
 from distill.stages.collect import Collector, FindSides, judge_facts
 from distill.stages.constant import LOOKED
 from distill.units.cutting import UNIT_BYTES, Unit
-from distill.units.gists import Gist, Gists, KeyOfText
+from distill.units.gists import SIZE, Gist, Gists, KeyOfText
 from distill.units.outputs import Outputs
 from distill.units.parts import Part, PartWriter
 from distill.units.sides import OpenSides, Prepared, prepare_sides
@@ -38,7 +40,10 @@ _QUARANTINE = f"{QUARANTINE}/collect.jsonl"
 _SECTION = 2 * UNIT_BYTES
 _TRIES = 64
 """Rows of a piece that are tried as plain ones before it is asked how many were."""
+_SIGNALS = msgspec.json.Decoder(list[Signal]).decode
 Batch = list[tuple[int, tuple[Unit, ...]]]
+Left = tuple[bool, bytes, int, int]
+"""A row that is not plain: whether a newline ends it, its bytes, its number and its offset in the log."""
 
 
 class _Bounded(io.RawIOBase):
@@ -72,36 +77,41 @@ class _Growing:
     def __init__(self, part: PartWriter, path: str, name: str) -> None:
         self._part, self._path, self._name = part, path, name
         self.names: list[str] = []
-        self._ids: list[list[str]] = []
+        self._ids: list[list[bytes]] = []
         self._texts: list[list[bytes]] = []
         self._next()
 
     def _next(self) -> None:
         self.names.append(f"{self._name}.{len(self.names)}")
-        self._lines = self._part.ordered[self.names[-1]]
+        self._lines: list[bytes] = []
         self._ids.append([])
         self._texts.append([])
-        self._bytes = 0
+        self._bytes = self._records = 0
 
-    def append(self, line: bytes) -> None:
-        """Add a line with its newline."""
+    def append(self, lines: bytes, records: int = 1) -> None:
+        """Add lines with their newlines."""
         if self._bytes >= _SECTION:
-            self._part.spill(self._path, self.names[-1])
+            self.spill()
             self._next()
-        self._lines.append(line)
-        self._bytes += len(line)
+        self._lines.append(lines)
+        self._bytes += len(lines)
+        self._records += records
 
-    def add(self, line: bytes, identity: str, text: bytes) -> None:
-        """Add a line of evidence with its id and the key of its text."""
-        self.append(line)
-        self._ids[-1].append(identity)
-        self._texts[-1].append(text)
+    def add(self, lines: bytes, ids: bytes, texts: bytes) -> None:
+        """Add lines of evidence with their ids and the keys of their texts, 16 bytes each."""
+        self.append(lines, len(ids) // SIZE)
+        self._ids[-1].append(ids)
+        self._texts[-1].append(texts)
+
+    def spill(self) -> None:
+        """Write the present section."""
+        self._part.write(self._path, self.names[-1], b"".join(self._lines), self._records)
 
     def keep(self, gists: Gists, part: Part) -> None:
         """Keep the gist of every section."""
         for name, ids, texts in zip(self.names, self._ids, self._texts, strict=True):
             if ids:
-                gists.save(part.sections[name].digest, Gist(bytes.fromhex("".join(ids)), b"".join(texts)))
+                gists.save(part.sections[name].digest, Gist(b"".join(ids), b"".join(texts)))
 
 
 class _Met:
@@ -158,13 +168,15 @@ class _Writer:
         for row in outcome.rows:
             if isinstance(row.value, EvidenceRecord):
                 name = str(outcome.file)
-                self.evidence[name].add(self._encoders[name](row.value), row.value.id, self._text_of(row.value))
+                self.evidence[name].add(self._encoders[name](row.value), bytes.fromhex(row.value.id), self._text_of(row.value))
             else:
                 self.quarantine.append(encode_row(row.value))
 
     def save(self, gists: Gists, facts: dict[str, Any]) -> Part:
         """Write the part."""
         names = {"evidence": [one.names for one in self.evidence.values()], "quarantine": self.quarantine.names}
+        for one in (*self.evidence.values(), self.quarantine):
+            one.spill()
         part = self.part.save(self._path, {"books": self.books.facts(), **names, **facts})
         for one in self.evidence.values():
             one.keep(gists, part)
@@ -208,9 +220,51 @@ class _Piece(NamedTuple):
 def _collect_plain(one: _Piece, plain: Any, writer: _Writer) -> None:
     """Take the plain rows of a piece from its bytes; the others are read one by one as everywhere else."""
     context, collector, met, piece = one
+    log, unit = met.log(piece), met.unit(piece)
+    data = read_unit(str(Path(context.project) / log.file.path), unit, log.file.recorded)
+    compiled = plain.compiled()
+    if compiled is None:
+        left = _take_plain(one, data, plain, writer)
+    else:
+        left = _take_compiled(one, data, compiled, plain, writer)
+        for signals, times in compiled.signals():
+            collector.note_signals(log, _SIGNALS(signals), times)
+    for ended, raw, number, offset in left:
+        whole = io.BytesIO(raw + b"\n" if ended else raw)
+        for line in read_lines(whole, max_line_bytes=context.config.max_line_bytes, number=number - 1, offset=offset):
+            met.records[piece] += 1
+            for outcome in collector.collect_line(log, line, plain):
+                met.pending[piece] += outcome.unit is None
+                writer.take(outcome)
+    collector.note_plain(log, plain)
+
+
+def _take_compiled(one: _Piece, data: bytes, compiled: Any, plain: Any, writer: _Writer) -> Iterator[Left]:
+    """Take the plain rows of a piece; yield the others where they stand among them."""
+    context, collector, met, piece = one
+    log, unit = met.log(piece), met.unit(piece)
+    evidence, ids, texts, left = compiled.take(data, unit.lines, unit.start, context.config.max_line_bytes)
+    grown, place, rows = writer.evidence[log.partition], 0, 0
+    for number, start, length, ended, before, count in left:
+        if before > place:
+            grown.add(evidence[place:before], ids[SIZE * rows : SIZE * count], texts[SIZE * rows : SIZE * count])
+        place, rows = before, count
+        yield ended, data[start : start + length], number, unit.start + start
+    if len(evidence) > place:
+        grown.add(evidence[place:], ids[SIZE * rows :], texts[SIZE * rows :])
+    _note_taken(one, len(ids) // SIZE, writer)
+    if unit.lines < LOOKED:
+        others = {number for number, *_ in left}
+        for number, raw in enumerate(data.split(b"\n", LOOKED - unit.lines)[: LOOKED - unit.lines], unit.lines + 1):
+            if raw and number not in others:
+                collector.look(log, raw)
+
+
+def _take_plain(one: _Piece, data: bytes, plain: Any, writer: _Writer) -> Iterator[Left]:
+    """Do the same row by row, where nothing was compiled."""
+    context, collector, met, piece = one
     log, unit, limit = met.log(piece), met.unit(piece), context.config.max_line_bytes
     add, take = writer.evidence[log.partition].add, plain.take
-    data = read_unit(str(Path(context.project) / log.file.path), unit, log.file.recorded)
     lines = data.split(b"\n")
     spaced, returns, last = b" :" in data or b"\t" in data, b"\r" in data, unit.lines + len(lines)
     offset, taken, tried = unit.start, 0, 0
@@ -222,20 +276,19 @@ def _collect_plain(one: _Piece, plain: Any, writer: _Writer) -> None:
             found = take(raw, number, offset, spaced=spaced)
         if found is not None:
             taken += 1
-            add(*found)
+            add(found.line, bytes.fromhex(found.id), found.text)
             if number <= LOOKED:
                 collector.look(log, raw)
         elif length:
-            whole = io.BytesIO(raw if number == last else raw + b"\n")
-            for line in read_lines(whole, max_line_bytes=limit, number=number - 1, offset=offset):
-                met.records[piece] += 1
-                for outcome in collector.collect_line(log, line, plain):
-                    met.pending[piece] += outcome.unit is None
-                    writer.take(outcome)
+            yield number != last, raw, number, offset
         offset += length + 1
-    met.records[piece] += taken
-    writer.books.add("accepted", None, file=log.partition, times=taken)
-    collector.note_plain(log, plain)
+    _note_taken(one, taken, writer)
+
+
+def _note_taken(one: _Piece, taken: int, writer: _Writer) -> None:
+    """Count the plain rows of a piece."""
+    one.met.records[one.number] += taken
+    writer.books.add("accepted", None, file=one.met.log(one.number).partition, times=taken)
 
 
 def outcomes_of(context: Context, batch: Batch, sides: FindSides) -> Iterator[Outcome]:

@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from distill.books import Books
+from distill.compiled import find_compiled
 from distill.hashing import hash_parts
 from distill.jsonl import encode_row
 from distill.plan import DECISIONS, EVIDENCE, RESOLUTION, FileRef
 from distill.rules import judge_row
 from distill.schemas.evidence import Signal
 from distill.schemas.scored_run import Category, ResolutionRow
-from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs, run_keys
+from distill.stages.resolution import Entry, build_entry, find_conflicts, resolve_runs, run_heads, run_keys
 from distill.stages.score import OUTCOMES, score_record, scored_run
 from distill.units.cutting import Unit
-from distill.units.gists import Gists
+from distill.units.gists import NO_TEXT, SIZE, Gists
 from distill.units.lean import decode_lean
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_range
@@ -30,8 +31,9 @@ from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, 
 
 __all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_units", "score_unit"]
 
-_NONE = b"0" * KEY
-"""The key of a row without answer, as it travels."""
+_COMPILED = find_compiled("score")
+_SCORED = b'{"schema_version":1,"evidence_id":"%b","run_id":%b,"task_id":%b%b\n'
+_TEXT: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 _ENCODE = msgspec.json.Encoder().encode
 _ENTRY = msgspec.json.Decoder(Entry).decode
 _SIGNALS = msgspec.json.Decoder(list[Signal]).decode
@@ -90,43 +92,62 @@ def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit,
     for i, (number, (unit,)) in enumerate(batch):
         partition = context.plan.partitions[number]
         data = read_unit(f"{context.project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}")
-        fates = _score_rows(context, data, i, texts=gists.of(partition, unit).texts.hex().encode(), part=part)
+        scored, fates = _Rows(context, i, part).score(data, gists.of(partition, unit).texts)
+        part.write(path, f"scored:{i}", scored, fates.total())
         for (category, reason), times in fates.items():
             books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)
         records.append(fates.total())
     return part.save(path, {"books": books.facts(), "records": records})
 
 
-def _score_rows(context: Context, data: bytes, piece: int, *, texts: bytes, part: PartWriter) -> Counter[tuple[Category, str]]:
-    """Score the rows of one piece of a batch; return how many met which fate."""
-    key_of = run_keys(context.config.sources)
-    verdicts: dict[Any, _Verdict] = context.memo.setdefault("verdicts", {})
-    if len(verdicts) > _REMEMBERED:
-        verdicts.clear()
-    confidence, place, offset = context.config.judge_confidence, 0, 0
-    scored, runs, conflicts = part.ordered[f"scored:{piece}"].append, part.keyed["runs"].append, part.keyed["texts"].append
-    met: list[tuple[Category, str]] = []
-    for line in data.split(b"\n")[:-1]:
-        row = _ROW(line)
+class _Rows:
+    """Scores the rows of one piece of a batch, and adds the keys by which they meet others."""
+
+    def __init__(self, context: Context, piece: int, part: PartWriter) -> None:
+        self._confidence, self._piece, self._part = context.config.judge_confidence, piece, part
+        self._key_of = run_keys(context.config.sources)
+        self._head_of = run_heads(context.config.sources)
+        self._verdicts: dict[Any, _Verdict] = context.memo.setdefault("verdicts", {})
+        if len(self._verdicts) > _REMEMBERED:
+            self._verdicts.clear()
+        self._met: list[tuple[Category, str]] = []
+
+    def score(self, data: bytes, texts: bytes) -> tuple[bytes, Counter[tuple[Category, str]]]:
+        """Return the scored rows of a range of evidence, and how many met which fate."""
+        keyed = self._part.keyed
+        if _COMPILED is not None:
+            rows = _COMPILED.Rows(lambda line: self._judge(_ROW(line)), lambda source: self._head_of(_TEXT(source)), keyed["runs"], keyed["texts"])
+            scored, met, _ = rows.take(data, texts, self._piece, self.take)
+            fates = Counter(self._met)
+            for verdict, times in met:
+                fates[verdict.fate] += times
+            return scored, fates
+        lines: list[bytes] = []
+        place = offset = 0
+        for line in data.split(b"\n")[:-1]:
+            lines.append(self.take(line, texts[place : place + SIZE], offset))
+            place, offset = place + SIZE, offset + len(line) + 1
+        return b"".join(lines), Counter(self._met)
+
+    def _judge(self, row: _Row) -> _Verdict:
         attempts = row.attempts
         said = (bytes(row.signals), attempts is not None and attempts > 1, bytes(row.errors))
-        verdict = verdicts.get(said)
+        verdict = self._verdicts.get(said)
         if verdict is None:
-            verdict = verdicts[said] = _judge(row, confidence)
-        identity, run_id = row.id.encode(), row.run_id
-        scored(
-            b'{"schema_version":1,"evidence_id":"%b","run_id":%b,"task_id":%b%b\n'
-            % (identity, _ENCODE(run_id), _ENCODE(row.task_id), verdict.tail)
-        )
-        key, text, letter = key_of(row.source, run_id, identity), texts[place : place + KEY], verdict.letter
-        where = b"%d %d %d" % (piece, offset, len(line))
-        runs(key + text + letter + where)
-        if letter != b"n" and text != _NONE:
-            conflicts(text + letter + key + where)
-        met.append(verdict.fate)
-        place += KEY
-        offset += len(line) + 1
-    return Counter(met)
+            verdict = self._verdicts[said] = _judge(row, self._confidence)
+        return verdict
+
+    def take(self, line: bytes, text: bytes, offset: int) -> bytes:
+        """Add the keys of a row, which starts at that byte of its range; return its scored row."""
+        row = _ROW(line)
+        verdict, identity, run_id = self._judge(row), row.id.encode(), row.run_id
+        self._met.append(verdict.fate)
+        key, spelt, letter = self._key_of(row.source, run_id, identity), text.hex().encode(), verdict.letter
+        where = b"%d %d %d" % (self._piece, offset, len(line))
+        self._part.keyed["runs"].append(key + spelt + letter + where)
+        if letter != b"n" and text != NO_TEXT:
+            self._part.keyed["texts"].append(spelt + letter + key + where)
+        return _SCORED % (identity, _ENCODE(run_id), _ENCODE(row.task_id), verdict.tail)
 
 
 class _Reader:
