@@ -63,7 +63,7 @@ def _plain(spreader: Spreader, fate: Fate, line: bytes, identity: bytes, text: b
         return False
     chosen, run_id, model = fate.category != "rejected", bytes(run.run_id), bytes(run.model)
     columns = (
-        spreader.task_key(run.source, run.task_id), identity, identity, _BOOL[chosen], text, run_id, _NO_MODEL if model == _NULL else model,
+        spreader.tasks.of(run.source, run.task_id), identity, identity, _BOOL[chosen], text, run_id, _NO_MODEL if model == _NULL else model,
         _BOOL[fate.category != "accepted"], _ENCODE(fate.reasons[0]), place, asked, bytes(run.response),
     )  # fmt: skip
     spreader.part.keyed["groups"].append(_LINE % columns)
@@ -121,6 +121,6 @@ def _message(turn: Turn) -> bytes:
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
     ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"), _plain,
-    compiled=lambda spreader, compiled: compiled.SpreadPreference(spreader.fates.of, _ENCODE, spreader.part.keyed, spreader.spelt_task_key),
+    compiled=lambda spreader, compiled: compiled.SpreadPreference(spreader.fates.of, _ENCODE, spreader.part.keyed, spreader.tasks.of_spelt),
 )  # fmt: skip
 """What is particular to preference pairs."""

@@ -100,6 +100,25 @@ class Export(NamedTuple):
     """Whether runs that their verdict alone keeps out are looked at all the same."""
 
 
+class TaskKeys:
+    """The keys under which the runs of a task meet; neighbours are often of one task."""
+
+    def __init__(self, scopes: dict[str, str]) -> None:
+        """Take what the tasks of each source are unique in."""
+        self._scopes, self._task, self._key = scopes, ("", ""), b""
+
+    def of(self, source: str, task_id: str) -> bytes:
+        """Return the key of a task."""
+        if (source, task_id) != self._task:
+            self._task = (source, task_id)
+            self._key = row_id("task", self._scopes.get(source, source), task_id).encode()
+        return self._key
+
+    def of_spelt(self, source: bytes, task_id: bytes) -> bytes:
+        """Return the same from a source and a task that are spelt as JSON."""
+        return self.of(_TEXT(source), _TEXT(task_id))
+
+
 class Spreader:
     """Spreads runs over groups in one part."""
 
@@ -109,7 +128,7 @@ class Spreader:
         self.export: Export = import_module(context.module).EXPORT
         self.books, self.part = Books(by_file=False), PartWriter()
         self.scopes = {source.name: source.scope for source in context.config.sources}
-        self._task, self._task_key = ("", ""), b""
+        self.tasks = TaskKeys(self.scopes)
         self.fates = Fates(context.stage, self.export.keep_out, context.config)
         self._compiled = self.export.compiled(self, _COMPILED) if _COMPILED is not None and self.export.compiled is not None else None
 
@@ -127,17 +146,6 @@ class Spreader:
             if i in spoken or not self.take_plain(line, verdict, keys[i * KEY : i * KEY + KEY])
         ]
         return len(lines), len(verdicts), left
-
-    def task_key(self, source: str, task_id: str) -> bytes:
-        """Return the key under which the runs of a task meet; neighbours are often of one task."""
-        if (source, task_id) != self._task:
-            self._task = (source, task_id)
-            self._task_key = row_id("task", self.scopes.get(source, source), task_id).encode()
-        return self._task_key
-
-    def spelt_task_key(self, source: bytes, task_id: bytes) -> bytes:
-        """Return the same from a source and a task that are spelt as JSON."""
-        return self.task_key(_TEXT(source), _TEXT(task_id))
 
     def take_plain(self, line: bytes, verdict: bytes, text: bytes) -> bool:
         """Spread a run that is plain; tell whether it is."""
