@@ -1,0 +1,172 @@
+"""The compiled loops against Python: the same hashes, the same order of lines, the same evidence of every row that is taken."""
+
+import json
+import os
+import random
+from array import array
+from typing import Any
+
+import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill.compiled import find_compiled
+from distill.units import parts
+from tests.test_closed import CHANGES, DROPPED, FORMATS, ROWS, by_reference, reader_of, spell
+
+PARTS: Any = find_compiled("parts")
+pytestmark = pytest.mark.skipif(PARTS is None, reason="the compiled loops were not built: no compiler, or DISTILL_COMPILED=0")
+
+LENGTHS = (0, 1, 3, 63, 64, 65, 127, 128, 1023, 1024, 1025, 2047, 2048, 2049, 3072, 3073, 4096, 5121, 8192, 9000, 16385, 70000)
+TEXT = st.one_of(st.text(max_size=12), st.sampled_from(["\u00a0a\u2003 b\x1c", "a \u0085", "\x00\x1f\x7f", "\\/", "/\b\f\n\r\t\"", "🙂\ud7ff\ue000"]))
+SPELT_ODDLY = st.sampled_from(
+    [
+        b'"\\u0041\\/\\u00e9\\u001F\\u000a"', b'"\\ud83d\\ude42"', b'"\\ud83d"', b'"\\ude42"', b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"\xf4\x90\x80\x80"',
+        b'"a\tb"', b'"a\x00b"', b'"\\x41"', b'"\\u12"', b'"open', b"1e5", b"-0", b"01", b"1.", b".5", b"1.50", b"0.00001", b"0.0001", b"12345678901234567", b"1E400",
+        b"nul", b"nulls", b"true", b"[]", b"[ ]", b"{}", b'{"input":1,"input":2}', b'{"input":1,}', b'{"input":1.0}', b'{"passed":1,"failed":0,"skipped":2}',
+        b'{"passed":null}', b'{"input" : 1 , "output":null}', b"5", b"0", b"123456789012345", b"1234567890123456", b"3.25", b"100", b"\xef\xbb\xbf1",
+    ]
+)  # fmt: skip
+FIELDS = sorted({*ROWS["outcomes"], *ROWS["scrum_reviews"], "context", "role", "messages", "other"})
+
+
+def take(name: str, raw: bytes) -> tuple[bytes, str, bytes] | None:
+    """Return evidence, id and key of text of a row as the compiled loop has them, or None where it is left."""
+    reader = reader_of(name).compiled()
+    evidence, ids, texts, left = reader.take(raw + b"\n", 6, 70, 1 << 20)
+    if left:
+        assert (evidence, ids, texts) == (b"", b"", b"")
+        assert left == [(7, 0, len(raw), True, 0, 0)]
+        return None
+    return evidence, ids.hex(), texts
+
+
+def test_hashes_are_those_of_the_package() -> None:
+    """Whatever the lengths and however many messages are hashed at once."""
+    seeded = random.Random(1)
+    for count in (1, 2, 7, 8, 9, 40):
+        messages = [seeded.randbytes(seeded.choice(LENGTHS)) for _ in range(count)]
+        assert PARTS.hash_messages(messages) == [blake3(one).digest() for one in messages]
+    assert PARTS.hash_messages([bytes(length) for length in LENGTHS]) == [blake3(bytes(length)).digest() for length in LENGTHS]
+
+
+@given(st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.binary(max_size=20)), max_size=40))
+def test_lines_are_sorted_and_summed_as_in_python(keyed: list[tuple[bytes, bytes]]) -> None:
+    """Sorted lines, where the slots start, and their sums; equal lines stay, in any number."""
+    lines = [key.hex().encode() + rest.hex().encode() for key, rest in keyed]
+    lines += lines[:2]
+    ours, theirs = PARTS.Lines(), parts._Lines()
+    ours += lines
+    theirs += lines
+
+    assert len(ours) == len(theirs)
+    assert ours.finish() == theirs.finish()
+    assert PARTS.sort_blocks([b"".join(line + b"\n" for line in half) for half in (lines[::2], lines[1::2])]) == sorted(lines)
+
+
+def test_rows_are_merged_without_those_that_are_lost() -> None:
+    """A line of a key and one byte more names a key whose rows do not stand, wherever it comes from."""
+    a, b, c = ("a" * 32).encode(), ("b" * 32).encode(), ("c" * 32).encode()
+
+    assert PARTS.merge_rows([c + b'{"c":1}\n' + c + b'#0001{"c":2}\n', a + b'{"a":1}\n' + b + b'{"b":1}\n', b + b"-\n"]) == (
+        b'{"a":1}\n{"c":2}\n{"c":1}\n', 3,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="no row"):
+        PARTS.merge_rows([a + b"no brace\n"])
+
+
+def test_sums_of_pieces_out_of_order_are_refused() -> None:
+    """Ends that do not lie in the data are an error and never read."""
+    with pytest.raises(ValueError, match="not in order"):
+        PARTS.short_sums(b"abc", array("I", [0, 9]))
+
+
+@given(st.sampled_from(sorted(FORMATS)), CHANGES, DROPPED, st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")]), st.booleans())
+def test_a_row_that_is_taken_is_what_the_reference_reads(
+    name: str, changes: dict[str, Any], dropped: set[str], how: tuple[str, str], ascii_only: bool
+) -> None:
+    """A row that is taken gives the evidence, id and key of text that the reference gives."""
+    raw = spell({key: value for key, value in {**ROWS[name], **changes}.items() if key not in dropped}, how, ascii_only=ascii_only)
+
+    found = take(name, raw)
+
+    assert found is None or found == by_reference(name, raw)
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.dictionaries(st.sampled_from(FIELDS), TEXT, max_size=4), st.booleans())
+def test_every_text_is_taken_as_it_is_spelt_or_spelt_anew(name: str, texts: dict[str, str], ascii_only: bool) -> None:
+    """Escapes, controls, white space of every script: where only texts change, the row is taken and is what the reference reads."""
+    kept = {key: text for key, text in texts.items() if key in {"model", "prompt", "context", "response", "notes", "run_id", "other"}}
+    raw = spell({**ROWS[name], **kept}, (",", ":"), ascii_only=ascii_only)
+
+    found = take(name, raw)
+
+    assert found is not None
+    assert found == by_reference(name, raw)
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.sampled_from(FIELDS), SPELT_ODDLY)
+def test_what_is_spelt_oddly_is_left_or_read_as_the_reference_reads_it(name: str, field: str, value: bytes) -> None:
+    """Escapes that are none, bytes that are no UTF-8, numbers in every dress, keys twice: never taken as something else."""
+    rest = {key: one for key, one in ROWS[name].items() if key != field}
+    raw = json.dumps(rest).encode()[:-1] + b', "' + field.encode() + b'": ' + value + b"}"
+
+    found = take(name, raw)
+
+    assert found is None or found == by_reference(name, raw)
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.integers(0, 600), st.binary(max_size=3), st.integers(0, 4))
+def test_no_damage_goes_unseen(name: str, place: int, put: bytes, cut: int) -> None:
+    """Bytes overwritten or cut anywhere: what is taken is what the reference reads."""
+    good = spell({**ROWS[name], "response": 'say "ä" \\ twice'}, (", ", ": "), ascii_only=False)
+    raw = (good[:place] + put + good[place + cut :]).replace(b"\n", b" ")
+
+    found = take(name, raw)
+
+    assert found is None or found == by_reference(name, raw)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_the_usual_row_is_taken_at_once(name: str) -> None:
+    """With context, quotes in a text, a field we do not know; what it says is counted."""
+    rows = [ROWS[name], {**ROWS[name], "context": "c"}, {**ROWS[name], "response": 'say {"a": 1}'}, {**ROWS[name], "extra": 1}]
+    reader = reader_of(name).compiled()
+
+    *_, left = reader.take(b"".join(json.dumps(row).encode() + b"\n" for row in rows), 0, 0, 1 << 20)
+
+    assert left == []
+    assert [times for _, times in reader.signals()] == [4]
+
+
+def test_rows_that_are_left_keep_their_place_among_the_others() -> None:
+    """Number, place, length, newline, and how much evidence stands before each; a row beyond the bound is left, a blank line is none."""
+    row = json.dumps(ROWS["outcomes"]).encode()
+    data = row + b"\nno json\n\n" + row + b"\n" + row[:-1] + b', "more": "' + b"x" * 500 + b'"}\n' + row + b"\n{"
+    reader = reader_of("outcomes").compiled()
+
+    evidence, ids, texts, left = reader.take(data, 10, 1000, 500)
+
+    one = len(evidence) // 3
+    starts = [len(row) + 1, 2 * len(row) + 11, len(data) - 1]
+    assert (len(ids), len(texts), evidence.count(b"\n")) == (48, 48, 3)
+    assert [(number, start, ended, rows) for number, start, _, ended, _, rows in left] == [
+        (12, starts[0], True, 1), (15, starts[1], True, 2), (17, starts[2], False, 3),
+    ]  # fmt: skip
+    assert [abs(before - count * one) < 4 for *_, before, count in left] == [True] * 3  # numbers of lines and offsets differ in length
+
+
+def test_it_can_be_switched_off_and_an_old_build_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`DISTILL_COMPILED=0` goes without; a module that was built from another source says so and is not used."""
+    find_compiled.cache_clear()
+    monkeypatch.setitem(os.environ, "DISTILL_COMPILED", "0")
+    assert find_compiled("parts") is None
+    find_compiled.cache_clear()
+    monkeypatch.delitem(os.environ, "DISTILL_COMPILED")
+    monkeypatch.setattr("distill.compiled._source", lambda: "another")
+    with pytest.warns(UserWarning, match="built from another source"):
+        assert find_compiled("parts") is None
+    monkeypatch.undo()
+    find_compiled.cache_clear()
+    assert find_compiled("parts") is PARTS
