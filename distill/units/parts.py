@@ -33,7 +33,7 @@ _SLOTS = 512
 _FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
 """What the first key of a slot begins with."""
 _SUM = 16
-_BUCKET = 4 << 20
+_BUCKET = 8 << 20
 _LOST = KEY + 1
 """Length of a line that says that the rows of its key do not stand."""
 _TAIL = 72
