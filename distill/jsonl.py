@@ -20,6 +20,7 @@ __all__ = [
     "RAW_KEPT",
     "BadLine",
     "RawLine",
+    "decode_again",
     "decode_document",
     "decode_line",
     "encode_document",
@@ -244,6 +245,11 @@ def decode_line(raw: bytes) -> dict[str, Any]:
     if twice is not None:
         raise BadLine("duplicate_key", f"the key {twice!r} stands twice in one object")
     return value
+
+
+def decode_again(raw: bytes) -> Any:
+    """Parse a line that was found good before."""
+    return _DECODE(raw)
 
 
 def _explain(raw: bytes, message: str) -> BadLine:

@@ -233,6 +233,22 @@ static const uint8_t WORD[256] = {
     [0x21] = 1, [0x23 ... 0x5B] = 1, [0x5D ... 0x7F] = 1,
 };
 
+#define BYTES(byte) (0x0101010101010101ULL * (byte))
+
+/* Eight bytes at once: the high bit of each that is zero. */
+static inline uint64_t zeros_in(uint64_t word) { return ~(((word & BYTES(0x7F)) + BYTES(0x7F)) | word) & BYTES(0x80); }
+
+/* Whether eight bytes hold a quote, a backslash, a control or one that is not ASCII. */
+static inline int is_special(uint64_t word) {
+    return ((word & BYTES(0x80)) | zeros_in(word ^ BYTES('"')) | zeros_in(word ^ BYTES('\\')) | zeros_in(word & BYTES(0xE0))) != 0;
+}
+
+static inline uint64_t load_word(const char *p) {
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
 /* A JSON string, quotes included, as text with white space made one and its ends cut; `out` has room for it. Its length, or -1. */
 static inline ptrdiff_t write_normal(span text, char *out) {
     if (text.size < 2 || *text.at != '"') return -1;
@@ -240,6 +256,12 @@ static inline ptrdiff_t write_normal(span text, char *out) {
     char *start = out;
     int space = 0;
     while (p < end) {
+        while (end - p >= 9 && !space && *p != ' ') { /* single spaces stay as they are; the ninth byte tells of the eighth */
+            uint64_t word = load_word(p), blank = zeros_in(word ^ BYTES(' '));
+            if (is_special(word) || (blank & blank >> 8) || p[7] == ' ') break;
+            memcpy(out, p, 8);
+            p += 8, out += 8;
+        }
         if (WORD[(unsigned char)*p]) {
             if (space && out > start) *out++ = ' ';
             space = 0;
@@ -301,6 +323,8 @@ static inline const char *check_string(const char *p, const char *end) {
     if (p >= end || *p != '"') return NULL;
     p++;
     while (p < end) {
+        while (end - p >= 8 && !is_special(load_word(p))) p += 8;
+        if (p >= end) return NULL;
         unsigned char c = (unsigned char)*p;
         if (WORD[c] || c == ' ') {
             p++;

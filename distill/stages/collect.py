@@ -11,7 +11,7 @@ from typing import Any
 from distill.config import Config, Source
 from distill.formats import find_format
 from distill.formats.reading import Grouper, Position, Reader, Reading
-from distill.jsonl import BadLine, RawLine, decode_line
+from distill.jsonl import BadLine, RawLine, decode_again, decode_line
 from distill.mapping.joining import join_reader, join_reading
 from distill.mapping.matching import describe_facts, merge_facts
 from distill.outcome import Outcome
@@ -127,8 +127,8 @@ class Collector:
         self._source(log.source).constants.add(signals, times)
 
     def look(self, log: RawLog, raw: bytes) -> None:
-        """Look at one of the first records of a log for fields that could be a verdict."""
-        self._source(log.source).constants.look(decode_line(raw))
+        """Look at one of the first plain rows of a log for fields that could be a verdict."""
+        self._source(log.source).constants.look(decode_again(raw))
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Return what was seen of each source, as plain values."""

@@ -37,7 +37,7 @@ from distill.units.workshop import PACKED, Context, Job, Piece, Workshop, batch_
 __all__ = ["collect_unit", "outcomes_of", "run_units"]
 
 _QUARANTINE = f"{QUARANTINE}/collect.jsonl"
-_SECTION = UNIT_BYTES
+_SECTION = 2 * UNIT_BYTES
 _TRIES = 64
 """Rows of a piece that are tried as plain ones before it is asked how many were."""
 _SIGNALS = msgspec.json.Decoder(list[Signal]).decode

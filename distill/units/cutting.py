@@ -10,7 +10,7 @@ from distill.hashing import FileHasher
 
 __all__ = ["UNIT_BYTES", "Unit", "cut_file"]
 
-UNIT_BYTES = 8 << 20
+UNIT_BYTES = 6 << 20
 _CHUNK = 1 << 18
 
 
