@@ -4,6 +4,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy
+from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
+from posix.unistd cimport close, pread
 
 from distill.compiled.scan cimport DISTILL_SOURCE, b3_hash_many, b3_message, buffer, first_of, free_buffer, line, make_room, put, sort_lines
 
@@ -167,6 +169,67 @@ def sort_blocks(list blocks):
     cdef Sorted found = Sorted(blocks)
     cdef size_t i
     return [PyBytes_FromStringAndSize(found.lines[i].at, found.lines[i].size) for i in range(found.count)]
+
+
+cdef class Table:
+    """The slots of one section of a part, taken in order."""
+
+    cdef object path
+    cdef bytes index
+    cdef bint fresh
+    cdef size_t offset, sum, sums
+    cdef const uint32_t *slots
+
+    def __init__(self, path, size_t offset, bytes index, fresh):
+        """Take the file, where the section starts in it, its index, and whether it was written in this build."""
+        if <size_t>PyBytes_GET_SIZE(index) < sizeof(uint32_t) * (SLOTS + 1):
+            raise ValueError("an index is too short")
+        self.path, self.offset, self.index, self.fresh = path, offset, index, fresh
+        self.slots = <const uint32_t *>PyBytes_AS_STRING(index)
+        self.sums = PyBytes_GET_SIZE(index) - sizeof(uint32_t) * (SLOTS + 1)
+        self.sum = 0
+
+    def take(self, int first, int last):
+        """Return the fields of the `Range` of some slots, and their sums; None where they hold nothing."""
+        cdef uint32_t ends[SLOTS]
+        cdef int slot, count = 0
+        cdef const char *sums
+        if not 0 <= first <= last <= SLOTS:
+            raise ValueError("no such slots")
+        for slot in range(first, last):
+            if self.slots[slot + 1] != self.slots[slot]:
+                ends[count] = self.slots[slot + 1] - self.slots[first]
+                count += 1
+        if count == 0:
+            return None
+        if self.sum + count * SUM > self.sums:
+            raise ValueError("an index has too few sums")
+        sums = <const char *>(self.slots + SLOTS + 1) + self.sum
+        self.sum += count * SUM
+        told = PyBytes_FromStringAndSize(sums, count * SUM)
+        place = (self.path, self.offset + self.slots[first], ends[count - 1])
+        if not self.fresh:
+            place += (PyBytes_FromStringAndSize(<const char *>ends, count * sizeof(uint32_t)), told)
+        return place, told
+
+
+def read_blocks(ranges):
+    """Return the bytes of ranges; None for one that has sums, or cannot be read whole, at which Python looks."""
+    cdef int handle
+    cdef size_t offset, length
+    found = []
+    for path, offset, length, _, sums in ranges:
+        block = None
+        if not sums:
+            name = path.encode("utf-8", "surrogateescape")
+            handle = open(PyBytes_AS_STRING(name), O_RDONLY | O_CLOEXEC)
+            if handle >= 0:
+                block = PyBytes_FromStringAndSize(NULL, length)
+                if pread(handle, PyBytes_AS_STRING(block), length, offset) != <ssize_t>length:
+                    block = None
+                close(handle)
+        found.append(block)
+    return found
 
 
 def hash_messages(list messages, Py_ssize_t size=32):

@@ -29,7 +29,7 @@ from distill.units.gists import Gists
 from distill.units.guard import Verdict, build_verdict, check_exports
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
-from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_range
+from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_ranges
 from distill.units.plain import Fate, Fates, id_of, place_of_plain
 from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
 
@@ -284,7 +284,7 @@ def gather_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     """Decide the groups of a bucket."""
     path, ranges = payload
     spreader = Spreader(context)
-    for outcome, times in spreader.export.gather([read_range(one) for one in ranges], context.config, spreader.part):
+    for outcome, times in spreader.export.gather(read_ranges(ranges), context.config, spreader.part):
         spreader.books.add(outcome.kind, outcome.reason, times=times)
     return spreader.close(path)
 

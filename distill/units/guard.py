@@ -34,6 +34,7 @@ from distill.units.parts import (
     load_part,
     read_lines_of,
     read_range,
+    read_ranges,
     span_ranges,
 )  # fmt: skip
 from distill.units.workshop import Context, Job, Workshop
@@ -194,8 +195,8 @@ def _compiled_reader(part: PartWriter, reading: Reading) -> Any:
     if _COMPILED is None or kind is RagRow:
         return None
     if kind is PreferenceRow:
-        return _COMPILED.PairReader([read_range(one) for one in reading.pairs], part.keyed["claims"])
-    return _COMPILED.TrainedReader([read_range(one) for one in reading.permits], kind is SftRow)
+        return _COMPILED.PairReader(read_ranges(reading.pairs), part.keyed["claims"])
+    return _COMPILED.TrainedReader(read_ranges(reading.permits), kind is SftRow)
 
 
 class _Look:
@@ -312,7 +313,7 @@ def join_bucket(context: Context, payload: tuple[str, list[Range], list[Range]])
     """Hold the claims of a bucket against its permits."""
     path, claims, permitted = payload
     if _COMPILED is not None:
-        alone = _COMPILED.find_unpermitted([read_range(one) for one in claims], [read_range(one) for one in permitted])
+        alone = _COMPILED.find_unpermitted(read_ranges(claims), read_ranges(permitted))
     else:
         alone = sorted(_lines_in(claims) - _lines_in(permitted))
     found = [_unpermitted(claim) for claim in alone]

@@ -23,7 +23,7 @@ from distill.plan import TEMPORARY
 
 __all__ = [
     "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "merge_rows",
-    "read_lines_of", "read_range", "sort_lines", "span_ranges", "whole_range",
+    "read_lines_of", "read_range", "read_ranges", "sort_lines", "span_ranges", "whole_range",
 ]  # fmt: skip
 
 KEY = 32
@@ -32,6 +32,8 @@ ORDERED = "="
 _SLOTS = 512
 _FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
 """What the first key of a slot begins with."""
+_INDEX = 4 * (_SLOTS + 1)
+"""Bytes of an index before its sums."""
 _SUM = 16
 _BUCKET = 8 << 20
 _LOST = KEY + 1
@@ -52,11 +54,12 @@ class Section(msgspec.Struct, array_like=True, gc=False):
     records: int
     """Lines."""
     digest: str
-    """blake3 of the bytes; of keyed lines, of their sums."""
-    slots: bytes
-    """Where each 512th of all keys starts, relative to `offset`, and the end, as 32-bit numbers; empty where lines are not keyed."""
-    sums: bytes = b""
-    """The first 16 bytes of the blake3 of each 512th that holds something."""
+    """blake3 of the bytes; of keyed lines, of their index."""
+    index: int = 0
+    """Byte of the part at which the index of keyed lines starts: where each 512th of all keys starts, relative to `offset`, and the end, as
+    32-bit numbers, then the first 16 bytes of the blake3 of each 512th that holds something."""
+    indexed: int = 0
+    """Bytes of the index; 0 where lines are not keyed."""
 
 
 class Part(msgspec.Struct):
@@ -82,9 +85,9 @@ class Range(NamedTuple):
     length: int
     """Bytes."""
     ends: bytes = b""
-    """Where it is of an older build, the ends of its pieces, relative to `offset`, as 32-bit numbers."""
+    """Of keyed lines, the ends of their pieces, relative to `offset`, as 32-bit numbers."""
     sums: bytes = b""
-    """Likewise, their sums."""
+    """Likewise, their sums; empty where nobody can have touched them since."""
 
 
 class Bucket(NamedTuple):
@@ -132,7 +135,7 @@ class PartWriter:
 
     def write(self, path: str, name: str, data: bytes, records: int) -> None:
         """Write the ordered lines of a section at once."""
-        self._spilled[name] = Section(0, len(data), records, hash_bytes(data), b"")
+        self._spilled[name] = Section(0, len(data), records, hash_bytes(data))
         if data:
             _write_whole(f"{path}{ORDERED}{name}", [data])
 
@@ -147,9 +150,10 @@ class PartWriter:
             if not lines:
                 continue
             data, slots, sums = lines.finish()
-            sections[name] = Section(place, len(data), len(lines), hash_bytes(sums), slots, sums)
-            body.append(data)
-            place += len(data)
+            index = slots + sums
+            sections[name] = Section(place, len(data), len(lines), hash_bytes(index), place + len(data), len(index))
+            body += (data, index)
+            place += len(data) + len(index)
         part = Part(path, sections, facts)
         footer = msgspec.msgpack.encode(part)
         tail = len(footer).to_bytes(8, "little") + hash_bytes(footer).encode()
@@ -201,9 +205,9 @@ def load_part(path: str, *, keep: Callable[[Section], bool] = lambda section: Fa
     except (OSError, ValueError, msgspec.MsgspecError):
         return None
     part.fresh = False
-    keyed = sum(one.length for one in part.sections.values() if one.slots)
+    keyed = sum(one.length + one.indexed for one in part.sections.values() if one.indexed)
     whole = part.path == path and end == keyed + size + _TAIL
-    return part if whole and all(one.slots or not one.length or keep(one) for one in part.sections.values()) else None
+    return part if whole and all(one.indexed or not one.length or keep(one) for one in part.sections.values()) else None
 
 
 def bucket_ranges(parts: Sequence[Part], *sections: str) -> Iterator[Bucket]:
@@ -218,59 +222,84 @@ def bucket_ranges(parts: Sequence[Part], *sections: str) -> Iterator[Bucket]:
 
 
 def span_ranges(parts: Sequence[Part], spans: Iterable[tuple[int, int]], *sections: str) -> Iterator[Bucket]:
-    """Yield the bucket of every span of slots, in their order; it may hold nothing."""
-    tables = [_Table(part, part.sections[name]) for part in parts for name in sections if name in part.sections]
+    """Yield the bucket of every span of slots, in their order; it may hold nothing.
+
+    Raises:
+        DamagedPartError: the index of a part is not what was written.
+    """
+    tables = [_open_table(part, part.sections[name]) for part in parts for name in sections if name in part.sections]
     before = 0
     for first, last in spans:
         for table in tables if before < first else ():
             table.take(before, first)
         taken = [taken for table in tables if (taken := table.take(first, last)) is not None]
         before = last
-        yield Bucket([one for one, _ in taken], hash_bytes(b"".join(sums for _, sums in taken)), first, last)
+        yield Bucket([Range(*one) for one, _ in taken], hash_bytes(b"".join([sums for _, sums in taken])), first, last)
 
 
 class _Table:
-    """The slots of one section, taken in order."""
+    """The slots of one section, taken in order: what `distill.compiled.parts.Table` does in Python."""
 
-    def __init__(self, part: Part, section: Section) -> None:
-        self._part, self._section = part, section
-        self._slots = memoryview(section.slots).cast("I")
+    def __init__(self, path: str, offset: int, index: bytes, fresh: bool) -> None:  # noqa: FBT001 -- as the compiled one
+        self._path, self._offset, self._fresh = path, offset, fresh
+        self._slots, self._sums = array("I", index[:_INDEX]), index[_INDEX:]
         self._sum = 0
 
-    def take(self, first: int, last: int) -> tuple[Range, bytes] | None:
-        """Return the range of some slots and the sums of it; None where they hold nothing."""
+    def take(self, first: int, last: int) -> tuple[tuple[Any, ...], bytes] | None:
+        """Return the fields of the `Range` of some slots, and their sums; None where they hold nothing."""
         start, end = self._slots[first], self._slots[last]
         if start == end:
             return None
         ends = sorted({*self._slots[first : last + 1]} - {start})
-        sums = self._section.sums[_SUM * self._sum : _SUM * (self._sum + len(ends))]
+        sums = self._sums[_SUM * self._sum : _SUM * (self._sum + len(ends))]
         self._sum += len(ends)
-        place = self._section.offset + start
-        if self._part.fresh:
-            return Range(self._part.path, place, end - start), sums
-        return Range(self._part.path, place, end - start, array("I", [one - start for one in ends]).tobytes(), sums), sums
+        place = (self._path, self._offset + start, end - start)
+        return (place if self._fresh else (*place, array("I", [one - start for one in ends]).tobytes(), sums)), sums
+
+
+def _open_table(part: Part, section: Section) -> Any:
+    index = _read(part.path, section.index, section.indexed)
+    if hash_bytes(index) != section.digest:
+        raise DamagedPartError(f"{part.path}: the index at byte {section.index:,} is not what was written")
+    return (_Table if _COMPILED is None else _COMPILED.Table)(part.path, section.offset, index, part.fresh)
 
 
 def whole_range(part: Part, name: str) -> Range:
     """Return the range of a whole keyed section."""
-    found = _Table(part, part.sections[name]).take(0, _SLOTS)
-    return found[0] if found else Range(part.path, 0, 0)
+    found = _open_table(part, part.sections[name]).take(0, _SLOTS)
+    return Range(*found[0]) if found else Range(part.path, 0, 0)
+
+
+def _read(path: str, offset: int, length: int) -> bytes:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(handle, length, offset)
+    finally:
+        os.close(handle)
 
 
 def read_range(one: Range) -> bytes:
     """Return the bytes of a range.
 
     Raises:
-        DamagedPartError: it is of an older build, and its bytes are not those that were written.
+        DamagedPartError: they are not those that were written.
     """
-    handle = os.open(one.path, os.O_RDONLY)
-    try:
-        data = os.pread(handle, one.length, one.offset)
-    finally:
-        os.close(handle)
+    data = _read(one.path, one.offset, one.length)
     if one.sums and (len(data) != one.length or _sums_of(data, one.ends) != one.sums):
         raise DamagedPartError(f"{one.path}: bytes {one.offset:,} to {one.offset + one.length:,} are not those that were written")
     return data
+
+
+def read_ranges(ranges: Sequence[Range]) -> list[bytes]:
+    """Return the bytes of several ranges.
+
+    Raises:
+        DamagedPartError: those of one are not what was written.
+    """
+    if _COMPILED is None:
+        return [read_range(one) for one in ranges]
+    found = _COMPILED.read_blocks(ranges)
+    return [read_range(one) if block is None else block for one, block in zip(ranges, found, strict=True)]
 
 
 def _sums_of(data: bytes, ends: bytes) -> bytes:
@@ -279,9 +308,9 @@ def _sums_of(data: bytes, ends: bytes) -> bytes:
     return sums
 
 
-def read_lines_of(ranges: Iterable[Range]) -> list[bytes]:
+def read_lines_of(ranges: Sequence[Range]) -> list[bytes]:
     """Return the lines of a bucket without their newlines, sorted."""
-    return sort_lines([read_range(one) for one in ranges])
+    return sort_lines(read_ranges(ranges))
 
 
 def sort_lines(blocks: list[bytes]) -> list[bytes]:
@@ -292,13 +321,13 @@ def sort_lines(blocks: list[bytes]) -> list[bytes]:
     return sorted(line for block in blocks for line in block.split(b"\n")[:-1])
 
 
-def merge_rows(ranges: Iterable[Range]) -> tuple[bytes, int]:
+def merge_rows(ranges: Sequence[Range]) -> tuple[bytes, int]:
     """Return the rows of a bucket in the order of their keys, without the keys, and how many there are.
 
     A row starts at the brace; a line that is one byte longer than a key says that the rows of that key do not stand.
     """
     if _COMPILED is not None:
-        merged: tuple[bytes, int] = _COMPILED.merge_rows([read_range(one) for one in ranges])
+        merged: tuple[bytes, int] = _COMPILED.merge_rows(read_ranges(ranges))
         return merged
     lines = read_lines_of(ranges)
     lost = {line[:KEY] for line in lines if len(line) == _LOST}
