@@ -18,10 +18,11 @@ from typing import Any, NamedTuple, Protocol
 
 from distill.errors import WorkerError
 
-__all__ = ["Engine", "Inline", "Processes", "Task", "make_engine"]
+__all__ = ["AHEAD", "Engine", "Inline", "Processes", "Task", "count_workers", "make_engine"]
 
 RERUNS = 2
-_AHEAD = 3
+AHEAD = 3
+"""Results for each worker that may wait to be taken."""
 _MALLOC = ((-1, 1 << 28), (-2, 1 << 24), (-3, 1 << 28))
 """glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD, in bytes."""
 
@@ -143,7 +144,7 @@ class Processes:
             while True:
                 for worker in self._idle():
                     job = again.popleft() if again else None
-                    if job is None and left and len(done) + len(self._busy()) < _AHEAD * self._count:
+                    if job is None and left and len(done) + len(self._busy()) < AHEAD * self._count:
                         job = next(source, None)
                         left = job is not None
                     if job is None:
@@ -207,7 +208,13 @@ class Processes:
         self._workers.clear()
 
 
-def make_engine(name: str, workers: int, context: Any) -> Engine:
-    """Return the engine of that name; `workers` 0 means all cores this process may use."""
-    count = workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    return Inline(context) if name == "inline" or count == 1 else Processes(count, context)
+def count_workers(name: str, workers: int) -> int:
+    """Return how many workers an engine has; `workers` 0 means all cores this process may use."""
+    if name == "inline":
+        return 1
+    return workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+
+
+def make_engine(workers: int, context: Any) -> Engine:
+    """Return the engine of so many workers; at most `AHEAD` results for each of them wait to be taken."""
+    return Inline(context) if workers == 1 else Processes(workers, context)

@@ -19,7 +19,9 @@ PARTS: Any = find_compiled("parts")
 pytestmark = pytest.mark.skipif(PARTS is None, reason="the compiled loops were not built: no compiler, or DISTILL_COMPILED=0")
 
 LENGTHS = (0, 1, 3, 63, 64, 65, 127, 128, 1023, 1024, 1025, 2047, 2048, 2049, 3072, 3073, 4096, 5121, 8192, 9000, 16385, 70000)
-TEXT = st.one_of(st.text(max_size=12), st.sampled_from(["\u00a0a\u2003 b\x1c", "a \u0085", "\x00\x1f\x7f", "\\/", "/\b\f\n\r\t\"", "🙂\ud7ff\ue000"]))
+TEXT = st.one_of(
+    st.text(max_size=12), st.sampled_from(["\u00a0a\u2003 b\x1c", "a \u0085", "\x00\x1f\x7f", "\\/", '/\b\f\n\r\t"', "🙂\ud7ff\ue000"])
+)
 SPELT_ODDLY = st.sampled_from(
     [
         b'"\\u0041\\/\\u00e9\\u001F\\u000a"', b'"\\ud83d\\ude42"', b'"\\ud83d"', b'"\\ude42"', b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\x80"', b'"\xf4\x90\x80\x80"',

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from distill.engine import Engine, Inline, Processes, Task, make_engine
+from distill.engine import Engine, Inline, Processes, Task, count_workers, make_engine
 from distill.errors import ConfigError, ContaminationError, WorkerError
 from tests import engine_tasks
 
@@ -150,6 +150,5 @@ def test_a_result_that_cannot_travel_is_an_error_and_no_wait() -> None:
 @pytest.mark.parametrize(("name", "workers", "kind"), [("inline", 4, Inline), ("processes", 1, Inline), ("processes", 2, Processes)])
 def test_the_setting_chooses_the_engine(name: str, workers: int, kind: type[Any]) -> None:
     """`engine` and `workers` choose; one worker alone needs no process of its own, and 0 means every core there is."""
-    assert isinstance(make_engine(name, workers, None), kind)
-    cores = len(os.sched_getaffinity(0))
-    assert isinstance(make_engine("processes", 0, None), Processes if cores > 1 else Inline)
+    assert isinstance(make_engine(count_workers(name, workers), None), kind)
+    assert count_workers("processes", 0) == len(os.sched_getaffinity(0))

@@ -121,7 +121,7 @@ class Plain(NamedTuple):
     time: Callable[[str], str | None]
     """Returns a time in UTC, None where it cannot be read."""
     fields: dict[str, str]
-    """What its fields become, by name, as `distill.compiled.collect` calls it; signals are made of what no evidence field is called after."""
+    """What its fields become, by name, as `distill.compiled.collect` calls it."""
     needs_response: bool
     """Whether a row without answer is never plain."""
 

@@ -123,7 +123,13 @@ class PlainRows:
         head = join_parts(self._name, *[group for _, group in self._groups])
         told = b"" if self._given is None else _ENCODE(self._given)
         return _COMPILED.PlainRows(
-            self._plain.fields, head, _ENCODE(self._name), _ENCODE(self._path), told, self._signals_in, self._time_in,
+            self._plain.fields,
+            head,
+            _ENCODE(self._name),
+            _ENCODE(self._path),
+            told,
+            self._signals_in,
+            self._time_in,
             needs_response=self._plain.needs_response,
         )
 

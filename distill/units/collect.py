@@ -74,8 +74,9 @@ class _Bounded(io.RawIOBase):
 class _Growing:
     """Lines of one kind, written to sections of a part as they come."""
 
-    def __init__(self, part: PartWriter, path: str, name: str) -> None:
-        self._part, self._path, self._name = part, path, name
+    def __init__(self, part: PartWriter, path: str, name: str, *, ahead: int = 0) -> None:
+        """Take the part; with `ahead`, how many parts may wait, what goes straight into a target."""
+        self._part, self._path, self._name, self._ahead = part, path, name, ahead
         self.names: list[str] = []
         self._ids: list[list[bytes]] = []
         self._texts: list[list[bytes]] = []
@@ -105,7 +106,11 @@ class _Growing:
 
     def spill(self) -> None:
         """Write the present section."""
-        self._part.write(self._path, self.names[-1], b"".join(self._lines), self._records)
+        data = b"".join(self._lines)
+        if self._ahead:
+            self._part.stream(self._path, self.names[-1], data, self._records, ahead=self._ahead)
+        else:
+            self._part.write(self._path, self.names[-1], data, self._records)
 
     def keep(self, gists: Gists, part: Part) -> None:
         """Keep the gist of every section."""
@@ -156,9 +161,9 @@ def _records(context: Context, log: RawLog, unit: Unit, file: Any) -> Iterator[R
 class _Writer:
     """Counts the outcomes of a part and writes their rows."""
 
-    def __init__(self, logs: dict[str, RawLog], path: str) -> None:
+    def __init__(self, logs: dict[str, RawLog], path: str, *, ahead: int) -> None:
         self.books, self.part, self._path = Books(by_file=True), PartWriter(), path
-        self.evidence = {name: _Growing(self.part, path, f"evidence:{i}") for i, name in enumerate(logs)}
+        self.evidence = {name: _Growing(self.part, path, f"evidence:{i}", ahead=ahead) for i, name in enumerate(logs)}
         self.quarantine, self._text_of = _Growing(self.part, path, "quarantine"), KeyOfText()
         self._encoders = {name: encode_line if log.source.format in TYPED else encode_row for name, log in logs.items()}
 
@@ -188,7 +193,7 @@ def collect_unit(context: Context, payload: tuple[str, Batch, Prepared]) -> Part
     path, batch, prepared = payload
     met = _Met(context, batch)
     logs = {context.plan.logs[number].partition: context.plan.logs[number] for number, _ in batch}
-    writer = _Writer(logs, path)
+    writer = _Writer(logs, path, ahead=context.ahead)
     collector = Collector(context.config, partial(_open_sides, context, prepared), partial(_keep, context))
     plain = [collector.plain(met.log(i)) if _is_plain(context, piece) else None for i, piece in enumerate(batch)]
     for alike, pieces in groupby(range(len(batch)), lambda i: plain[i] is not None):

@@ -16,7 +16,7 @@ from distill.jsonl import encode_row
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
 from distill.units.cutting import Unit
-from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, bucket_ranges, merge_rows, read_lines_of, read_range
+from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, bucket_ranges, merge_rows, read_lines_of
 from distill.units.workshop import Context, Cut, Job, Piece, Workshop
 
 __all__ = ["Outputs", "merge_bucket"]
@@ -60,7 +60,7 @@ class Outputs:
         waiting: list[tuple[Part, str]] = []
         start = lines = 0
         for part, name in sections:
-            section = part.sections.get(name) or Section(0, 0, 0, EMPTY, b"")
+            section = part.sections.get(name) or Section(0, 0, 0, EMPTY)
             units.append(Unit(start, start + section.length, lines, section.digest))
             start, lines = start + section.length, lines + section.records
             waiting.append((part, name))
@@ -83,10 +83,8 @@ class Outputs:
             if section is None or not section.length:
                 continue
             place = self._shop.locate(part, name)
-            if part.path in self._shop.carried:
-                file.write_block(read_range(place), section.records)
-            else:
-                file.write_file(place.path, section.records)
+            file.write_range(place.path, place.offset, place.length, section.records)
+            if part.path not in self._shop.carried and not section.streamed:
                 Path(place.path).unlink()  # it stands in the target now
         waiting.clear()
 
@@ -96,17 +94,15 @@ class Outputs:
         Section `name:i` of a part belongs to its i-th piece.
         """
         done: list[tuple[Part, list[Piece]]] = []
-        sections: list[tuple[Part, str]] = []
-        present = 0
-        for part, batch in parts:
-            done.append((part, batch))
-            for i, piece in enumerate(batch):
-                if piece.number != present:
-                    self.append(paths[present], sections)
-                    present, sections = piece.number, []
-                sections.append((part, f"{name}:{i}"))
-        if done:
-            self.append(paths[present], sections)
+
+        def sections() -> Iterator[tuple[int, Part, str]]:
+            for part, batch in parts:
+                done.append((part, batch))
+                for i, piece in enumerate(batch):
+                    yield piece.number, part, f"{name}:{i}"
+
+        for number, several in groupby(sections(), key=lambda one: one[0]):
+            self.append(paths[number], ((part, section) for _, part, section in several))
         return done
 
     def merge(self, path: str, parts: Sequence[Part], name: str, *, order: str | None = None, lost: str | None = None) -> None:
@@ -182,7 +178,7 @@ def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None])
     path, ranges, order = payload
     part = PartWriter()
     if order is None:
-        part.write(path, "rows", *merge_rows(ranges))
+        part.stream(path, "rows", *merge_rows(ranges), ahead=context.ahead)
     else:
         module, name = order.split(":")
         rank: Callable[[bytes], Any] = getattr(import_module(module), name)

@@ -6,6 +6,7 @@ found out and made anew. What a bucket holds is known from the sums in the foote
 """
 
 import os
+import threading
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
@@ -29,6 +30,7 @@ __all__ = [
 KEY = 32
 ORDERED = "="
 """Between the name of a part and the name of a section that lies in a file of its own."""
+_STREAM = f"stream{TEMPORARY}"
 _SLOTS = 512
 _FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
 """What the first key of a slot begins with."""
@@ -48,7 +50,7 @@ class Section(msgspec.Struct, array_like=True, gc=False):
     """Lines of one kind in a part."""
 
     offset: int
-    """Byte at which they start; lines that are not keyed lie in a file of their own until they stand in a target."""
+    """Byte at which they start; lines that are not keyed lie in a file of their own, or in a stream, until they stand in a target."""
     length: int
     """Bytes."""
     records: int
@@ -60,6 +62,8 @@ class Section(msgspec.Struct, array_like=True, gc=False):
     32-bit numbers, then the first 16 bytes of the blake3 of each 512th that holds something."""
     indexed: int = 0
     """Bytes of the index; 0 where lines are not keyed."""
+    streamed: bool = False
+    """Whether they lie in the part's stream."""
 
 
 class Part(msgspec.Struct):
@@ -73,6 +77,8 @@ class Part(msgspec.Struct):
     """What the unit said of itself: its books, plain values."""
     fresh: bool = True
     """Whether it was written in this build, so that nobody can have touched it since."""
+    stream: str = ""
+    """Where its streamed lines lie until the parts before the next few are taken."""
 
 
 class Range(NamedTuple):
@@ -106,11 +112,41 @@ class Bucket(NamedTuple):
 _COMPILED = find_compiled("parts")
 
 
+class _Streams(threading.local):
+    """Files of one worker that hold what goes straight into a target, each written over again and again.
+
+    A file that is there already costs a third of a new one. Results are taken in their order, and no more of them than an engine is
+    `ahead` wait to be taken, so that many tasks later what a file held is in its target.
+    """
+
+    def __init__(self) -> None:
+        self._owner, self._folder = 0, ""
+        self._files: list[tuple[str, int]] = []
+        self._next = 0
+
+    def next(self, path: str, ahead: int) -> tuple[str, int]:
+        """Return a file beside a part and its handle."""
+        folder = os.path.dirname(path)  # noqa: PTH120 -- once a unit
+        if (self._owner, self._folder) != (os.getpid(), folder):
+            for _, handle in self._files if self._owner == os.getpid() else ():
+                os.close(handle)
+            self._owner, self._folder, self._files, self._next = os.getpid(), folder, [], 0
+        self._next = self._next % (ahead + 1)
+        if self._next == len(self._files):
+            name = f"{folder}/{_STREAM}{self._owner}-{self._next}"
+            self._files.append((name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)))
+        self._next += 1
+        return self._files[self._next - 1]
+
+
+_STREAMS = _Streams()
+
+
 class _Lines(list[bytes]):
     """Lines without newline, in the order of arrival until they are finished: what `distill.compiled.parts.Lines` does in Python."""
 
     def finish(self) -> tuple[bytes, bytes, bytes]:
-        """Return the sorted lines with their newlines, where each slot of keys starts and the end, and the sum of each that holds something."""
+        """Return the sorted lines with their newlines, where each slot of keys starts, and the end, and the sum of each that holds any."""
         self.sort()
         data = b"\n".join(self) + b"\n" if self else b""
         slots = _slots_of(self, len(data))
@@ -127,6 +163,25 @@ class PartWriter:
         self.ordered: defaultdict[str, list[bytes]] = defaultdict(list)
         """Lines with their newline, kept in the order of arrival."""
         self._spilled: dict[str, Section] = {}
+        self._stream = ("", -1)
+        self._streamed = 0
+
+    def stream(self, path: str, name: str, data: bytes, records: int, *, ahead: int) -> None:
+        """Write the ordered lines of a section that goes into a target in the order of the parts, as soon as its part is taken.
+
+        `ahead` is how many parts may wait to be taken.
+        """
+        if data and not self._stream[0]:
+            self._stream = _STREAMS.next(path, ahead)
+        section = Section(self._streamed, len(data), records, hash_bytes(data), streamed=True)
+        left = memoryview(data)
+        try:
+            while left:
+                done = os.pwrite(self._stream[1], left, self._streamed)
+                left, self._streamed = left[done:], self._streamed + done
+        except OSError as err:
+            raise OSError(err.errno, err.strerror, path) from err
+        self._spilled[name] = section
 
     def spill(self, path: str, name: str) -> None:
         """Write the ordered lines of a section now; none may come after them."""
@@ -158,6 +213,7 @@ class PartWriter:
         footer = msgspec.msgpack.encode(part)
         tail = len(footer).to_bytes(8, "little") + hash_bytes(footer).encode()
         _write_whole(path, [*body, footer, tail])
+        part.stream = self._stream[0]
         return part
 
 

@@ -93,7 +93,7 @@ def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit,
         partition = context.plan.partitions[number]
         data = read_unit(f"{context.project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}")
         scored, fates = _Rows(context, i, part).score(data, gists.of(partition, unit).texts)
-        part.write(path, f"scored:{i}", scored, fates.total())
+        part.stream(path, f"scored:{i}", scored, fates.total(), ahead=context.ahead)
         for (category, reason), times in fates.items():
             books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)
         records.append(fates.total())
@@ -116,7 +116,8 @@ class _Rows:
         """Return the scored rows of a range of evidence, and how many met which fate."""
         keyed = self._part.keyed
         if _COMPILED is not None:
-            rows = _COMPILED.Rows(lambda line: self._judge(_ROW(line)), lambda source: self._head_of(_TEXT(source)), keyed["runs"], keyed["texts"])
+            heads = lambda source: self._head_of(_TEXT(source))  # noqa: E731 -- of a source spelt as JSON
+            rows = _COMPILED.Rows(lambda line: self._judge(_ROW(line)), heads, keyed["runs"], keyed["texts"])
             scored, met, _ = rows.take(data, texts, self._piece, self.take)
             fates = Counter(self._met)
             for verdict, times in met:

@@ -11,7 +11,7 @@ import msgspec
 
 from distill.books import Books
 from distill.config import Config
-from distill.engine import Engine, Task, make_engine
+from distill.engine import AHEAD, Engine, Task, count_workers, make_engine
 from distill.errors import InputError, IntegrityError
 from distill.files import HashedFile
 from distill.hashing import FileHasher, hash_bytes, hash_file, row_id
@@ -49,6 +49,8 @@ class Context(NamedTuple):
     """Of its units."""
     memo: dict[str, Any]
     """What a worker builds once."""
+    ahead: int = AHEAD
+    """How many parts may wait to be taken."""
 
 
 class Job(NamedTuple):
@@ -124,12 +126,13 @@ class Workshop:
         self._cuts.mkdir(exist_ok=True)
         for path in self.folder.glob(f"*{TEMPORARY}*"):
             path.unlink(missing_ok=True)
-        context = Context(str(work.project), work.plan, work.config, stage.name, stage.units or "", {})
         size = sum(_size(work.project / ref.path) for ref in stage.inputs(work.plan))
         alone = threading.current_thread() is threading.main_thread()  # a fork beside other threads may hold their locks for ever
         worth = size > _WORTH * UNIT_BYTES  # a small stage ends before a worker starts
         name = "inline" if not alone else work.config.engine or ("processes" if worth else "inline")
-        self.engine: Engine = make_engine(name, work.config.workers, context)
+        workers = count_workers(name, work.config.workers)
+        context = Context(str(work.project), work.plan, work.config, stage.name, stage.units or "", {}, AHEAD * workers)
+        self.engine: Engine = make_engine(workers, context)
         self.books = Books(by_file=stage.by_file)
         self._used: set[str] = set()
         self.placed: dict[str, Range] = {}
@@ -287,6 +290,8 @@ class Workshop:
         section = part.sections[name]
         if part.path in self.carried:
             return self.placed[section.digest]
+        if section.streamed:
+            return Range(part.stream, section.offset, section.length)
         return Range(f"{part.path}{ORDERED}{name}", 0, section.length)
 
     def _take(self, job: Job, part: Part | None) -> Part:
