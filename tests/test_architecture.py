@@ -14,7 +14,7 @@ LEVELS: dict[str, int] = {
     "distill.hashing": 1, "distill.canonical": 1, "distill.times": 1, "distill.jsonl": 1, "distill.config": 1, "distill.config_file": 1,
     "distill.config_check": 1, "distill.config_specs": 1, "distill.config_mapping": 1, "distill.config_signals": 1, "distill.config_sides": 1,
     "distill.config_sources": 1, "distill.sides": 1,
-    "distill.plan": 1, "distill.readers": 1, "distill.reasons": 1, "distill.statistics": 1, "distill.books": 1,
+    "distill.plan": 1, "distill.readers": 1, "distill.reasons": 1, "distill.compiled": 1, "distill.statistics": 1, "distill.books": 1,
     "distill.formats": 2, "distill.mapping": 2, "distill.rules": 2, "distill.runs": 2, "distill.conversation": 2, "distill.firewall": 2, "distill.shares": 2, "distill.baseline": 2,
     "distill.stages": 3, "distill.summary": 3, "distill.drift": 3, "distill.validation": 3,
     "distill.files": 4, "distill.engine": 4, "distill.units": 4, "distill.runner": 4, "distill.build": 4, "distill.onboarding": 4,

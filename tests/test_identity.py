@@ -33,6 +33,7 @@ def test_every_file_of_a_stage_is_watched() -> None:
     assert len(modules) > 60
     assert {package / "mapping/reader.py", package / "formats/langfuse.py", package / "readers/archive.py"} <= modules
     assert [path for path in sorted(modules) if f"{path.parent.name}/{path.name}:" not in watched] == []
+    assert "compiled/parts.pyx:" in watched
     assert {path.parent for path in modules} >= {package / name for name in ("formats", "mapping", "readers", "stages", "units")}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from distill.build.store import Store
 from distill.canonical import dump_canonical
+from distill.compiled import COMPILED_FROM
 from distill.config import Config, setting_values
 from distill.formats import FORMATS, format_module
 from distill.stages import STAGES, Stage
@@ -115,10 +116,10 @@ def _code_hashes(store: Store) -> dict[str, str]:
 def _signature() -> str:
     """Return the fingerprints of every file of the package; code does not change under a running process."""
     found: list[str] = []
-    for folder in (_PACKAGE, *(_PACKAGE / name for name in ("formats", "mapping", "readers", "schemas", "stages", "units"))):
+    for folder in (_PACKAGE, *(_PACKAGE / name for name in ("compiled", "formats", "mapping", "readers", "schemas", "stages", "units"))):
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.endswith(".py"):
+                if entry.name.endswith((".py", *COMPILED_FROM)):
                     stat = entry.stat()
                     found.append(f"{folder.name}/{entry.name}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}:{stat.st_ino}")
     return str(_PACKAGE) + " " + " ".join(sorted(found))
@@ -130,6 +131,7 @@ def _code_hash(stage: Stage) -> str:
     units = [stage.units] if stage.units is not None else []
     start = [stage.module, *units, *(["distill.firewall"] if stage.name.startswith("export-") else [])]
     files = _imports_of(start) | {name: path for name in _SHARED if (path := _module_path(name)) is not None}
+    files |= {f"compiled/{path.name}": path for path in (_PACKAGE / "compiled").iterdir() if path.suffix in COMPILED_FROM}
     return aggregate_hash((name, hash_bytes(path.read_bytes())) for name, path in files.items())
 
 

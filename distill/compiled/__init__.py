@@ -11,10 +11,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from distill.hashing import FileHasher
+__all__ = ["COMPILED_FROM", "find_compiled"]
 
-__all__ = ["find_compiled"]
-
+COMPILED_FROM = (".pyx", ".pxd", ".h")
+"""Endings of the files that are compiled."""
 _OFF = "DISTILL_COMPILED"
 _FOLDER = Path(__file__).parent
 
@@ -37,8 +37,10 @@ def find_compiled(name: str) -> Any:
 @cache
 def _source() -> str:
     """Return the sha256 of all sources, as the build takes it."""
+    from distill.hashing import FileHasher  # noqa: PLC0415 -- not on a no-op
+
     hasher = FileHasher()
     for path in sorted(_FOLDER.iterdir()):
-        if path.suffix in {".pyx", ".pxd", ".h"}:
+        if path.suffix in COMPILED_FROM:
             hasher.update(path.read_bytes())
     return hasher.sha256

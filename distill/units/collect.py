@@ -27,7 +27,8 @@ from distill.stages import QUARANTINE
 from distill.stages.collect import Collector, FindSides, judge_facts
 from distill.stages.constant import LOOKED
 from distill.units.cutting import UNIT_BYTES, Unit
-from distill.units.gists import SIZE, Gist, Gists, KeyOfText
+from distill.units.gists import SIZE, Gists, KeyOfText
+from distill.units.growing import Growing
 from distill.units.outputs import Outputs
 from distill.units.parts import Part, PartWriter
 from distill.units.sides import OpenSides, Prepared, prepare_sides
@@ -37,7 +38,6 @@ from distill.units.workshop import PACKED, Context, Job, Piece, Workshop, batch_
 __all__ = ["collect_unit", "outcomes_of", "run_units"]
 
 _QUARANTINE = f"{QUARANTINE}/collect.jsonl"
-_SECTION = 2 * UNIT_BYTES
 _TRIES = 64
 """Rows of a piece that are tried as plain ones before it is asked how many were."""
 _SIGNALS = msgspec.json.Decoder(list[Signal]).decode
@@ -69,54 +69,6 @@ class _Bounded(io.RawIOBase):
     def close(self) -> None:
         os.close(self._handle)
         super().close()
-
-
-class _Growing:
-    """Lines of one kind, written to sections of a part as they come."""
-
-    def __init__(self, part: PartWriter, path: str, name: str, *, ahead: int = 0) -> None:
-        """Take the part; with `ahead`, how many parts may wait, what goes straight into a target."""
-        self._part, self._path, self._name, self._ahead = part, path, name, ahead
-        self.names: list[str] = []
-        self._ids: list[list[bytes]] = []
-        self._texts: list[list[bytes]] = []
-        self._next()
-
-    def _next(self) -> None:
-        self.names.append(f"{self._name}.{len(self.names)}")
-        self._lines: list[bytes] = []
-        self._ids.append([])
-        self._texts.append([])
-        self._bytes = self._records = 0
-
-    def append(self, lines: bytes, records: int = 1) -> None:
-        """Add lines with their newlines."""
-        if self._bytes >= _SECTION:
-            self.spill()
-            self._next()
-        self._lines.append(lines)
-        self._bytes += len(lines)
-        self._records += records
-
-    def add(self, lines: bytes, ids: bytes, texts: bytes) -> None:
-        """Add lines of evidence with their ids and the keys of their texts, 16 bytes each."""
-        self.append(lines, len(ids) // SIZE)
-        self._ids[-1].append(ids)
-        self._texts[-1].append(texts)
-
-    def spill(self) -> None:
-        """Write the present section."""
-        data = b"".join(self._lines)
-        if self._ahead:
-            self._part.stream(self._path, self.names[-1], data, self._records, ahead=self._ahead)
-        else:
-            self._part.write(self._path, self.names[-1], data, self._records)
-
-    def keep(self, gists: Gists, part: Part) -> None:
-        """Keep the gist of every section."""
-        for name, ids, texts in zip(self.names, self._ids, self._texts, strict=True):
-            if ids:
-                gists.save(part.sections[name].digest, Gist(b"".join(ids), b"".join(texts)))
 
 
 class _Met:
@@ -163,8 +115,8 @@ class _Writer:
 
     def __init__(self, logs: dict[str, RawLog], path: str, *, ahead: int) -> None:
         self.books, self.part, self._path = Books(by_file=True), PartWriter(), path
-        self.evidence = {name: _Growing(self.part, path, f"evidence:{i}", ahead=ahead) for i, name in enumerate(logs)}
-        self.quarantine, self._text_of = _Growing(self.part, path, "quarantine"), KeyOfText()
+        self.evidence = {name: Growing(self.part, path, f"evidence:{i}", ahead=ahead) for i, name in enumerate(logs)}
+        self.quarantine, self._text_of = Growing(self.part, path, "quarantine"), KeyOfText()
         self._encoders = {name: encode_line if log.source.format in TYPED else encode_row for name, log in logs.items()}
 
     def take(self, outcome: Outcome) -> None:

@@ -23,7 +23,8 @@ from distill.hashing import hash_bytes, short_sums
 from distill.plan import TEMPORARY
 
 __all__ = [
-    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "merge_rows",
+    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "close_streams",
+    "load_part", "merge_rows",
     "read_lines_of", "read_range", "read_ranges", "sort_lines", "span_ranges", "whole_range",
 ]  # fmt: skip
 
@@ -128,9 +129,8 @@ class _Streams(threading.local):
         """Return a file beside a part and its handle."""
         folder = os.path.dirname(path)  # noqa: PTH120 -- once a unit
         if (self._owner, self._folder) != (os.getpid(), folder):
-            for _, handle in self._files if self._owner == os.getpid() else ():
-                os.close(handle)
-            self._owner, self._folder, self._files, self._next = os.getpid(), folder, [], 0
+            self.close()
+            self._owner, self._folder = os.getpid(), folder
         self._next = self._next % (ahead + 1)
         if self._next == len(self._files):
             name = f"{folder}/{_STREAM}{self._owner}-{self._next}"
@@ -138,8 +138,21 @@ class _Streams(threading.local):
         self._next += 1
         return self._files[self._next - 1]
 
+    def close(self) -> None:
+        """Forget the files."""
+        for _, handle in self._files if self._owner == os.getpid() else ():
+            os.close(handle)
+        self._owner, self._folder, self._files, self._next = 0, "", [], 0
+
 
 _STREAMS = _Streams()
+
+
+def close_streams(folder: Path) -> None:
+    """Take the streams of a stage away, those of its workers too."""
+    _STREAMS.close()
+    for path in folder.glob(f"{_STREAM}*"):
+        path.unlink(missing_ok=True)
 
 
 class _Lines(list[bytes]):

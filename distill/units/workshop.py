@@ -19,7 +19,7 @@ from distill.plan import TEMPORARY, FileRef, Plan
 from distill.schemas.stage_receipt import FileState
 from distill.stages import Stage
 from distill.units.cutting import UNIT_BYTES, Unit, cut_file
-from distill.units.parts import ORDERED, Part, Range, Section, load_part, read_range
+from distill.units.parts import ORDERED, Part, Range, Section, close_streams, load_part, read_range
 
 __all__ = [
     "PACKED", "PARTS", "Context", "Cut", "Job", "Piece", "Workshop", "batch_pieces", "bytes_of", "later", "place_of",
@@ -309,6 +309,7 @@ class Workshop:
     def close(self, *, good: bool) -> None:
         """Let the engine go; after a good run, parts that were not used go too."""
         self.engine.close()
+        close_streams(self.folder)
         for path in self.folder.iterdir() if good else ():
             if path.name not in self._used:
                 path.unlink(missing_ok=True)
