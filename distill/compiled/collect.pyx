@@ -5,12 +5,15 @@ read before. Strings are checked, and spelt anew only where our own encoder woul
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, uint8_t, uint64_t
-from libc.string cimport memchr, memcmp, memcpy
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memchr, memcmp
 
 from distill.compiled.scan cimport (
-    DISTILL_SOURCE, PUT, PUT_SPAN, after_text, b3_hash_many, b3_message, buffer, check_string, free_buffer, is_null, is_text, make_room, put,
-    put_hex, put_length, put_number, read_escape, span, utf8_at, write_normal, write_utf8,
+    DISTILL_SOURCE, PUT, PUT_SPAN, after_text, b3_hash_many, b3_message, buffer, free_buffer, is_null, make_room, put, put_hex, put_length,
+    put_number, span, write_normal,
+)
+from distill.compiled.values cimport (
+    STRANGERS, is_utc, read_count, read_counts, read_float, read_key, read_number, read_text, skip_scalar, skip_spaces,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -20,9 +23,6 @@ cdef enum:
     TEXT = 16
     HASH = 32
     FIELDS = 64
-    STRANGERS = 32
-    DIGITS = 15
-    LONGEST = 18
     MARGIN = 2048
     REMEMBERED = 16384
 
@@ -56,7 +56,6 @@ cdef struct Row:
 
 cdef const char *NULL_TEXT = "null"
 cdef const char *ZEROS = "\0\0\0\0\0\0\0\0"
-cdef const char *HEX = "0123456789abcdef"
 
 
 cdef class _Said:
@@ -243,7 +242,7 @@ cdef class PlainRows:
 
     cdef bint _find_time(self, span *moment) except -1:
         """Put a time in UTC in the place of a row's own."""
-        if _is_utc(moment[0]):
+        if is_utc(moment[0]):
             return True
         name = PyBytes_FromStringAndSize(moment.at, moment.size)
         found = self.times.get(name, self)
@@ -272,7 +271,7 @@ cdef class PlainRows:
             return False
         p += 1
         while True:
-            p = _read_key(p, end, &name)
+            p = read_key(p, end, &name)
             if p == NULL:
                 return False
             slot = self._slot_of(name, met)
@@ -290,12 +289,12 @@ cdef class PlainRows:
                     return False
                 strangers[strange] = name
                 strange += 1
-                p = _skip_scalar(p, end)
+                p = skip_scalar(p, end)
             if p == NULL:
                 return False
-            p = _skip_spaces(p, end)
+            p = skip_spaces(p, end)
             if p < end and p[0] == c",":
-                p = _skip_spaces(p + 1, end)
+                p = skip_spaces(p + 1, end)
                 continue
             return p + 1 == end and p[0] == c"}"
 
@@ -318,9 +317,9 @@ cdef class PlainRows:
         if after_text(p, end, "null") != NULL:
             return p + 4
         if slot < HASHES:
-            return _read_text(p, end, out, &self.arena)
+            return read_text(p, end, out, &self.arena)
         if slot == ERRORS:
-            after = _skip_spaces(after_text(p, end, "["), end)
+            after = skip_spaces(after_text(p, end, "["), end)
             return after_text(after, end, "]")
         if slot == OK:
             after = after_text(p, end, "true")
@@ -329,15 +328,15 @@ cdef class PlainRows:
             out.size = 0 if after == NULL else after - p
             return after
         if slot == ATTEMPTS:
-            return _read_count(p, end, out)
+            return read_count(p, end, out)
         if slot == COST or slot == LATENCY:
-            return _read_float(p, end, out, &self.arena)
+            return read_float(p, end, out, &self.arena)
         if slot == CONFIDENCE:
-            return _read_number(p, end, out)
+            return read_number(p, end, out)
         if slot == TOKENS:
-            return _read_counts(p, end, "input", "output", row.counts, out)
+            return read_counts(p, end, "input", "output", row.counts, out)
         if slot == TESTS:
-            return _read_counts(p, end, "passed", "failed", row.counts + 2, out)
+            return read_counts(p, end, "passed", "failed", row.counts + 2, out)
         return NULL
 
     cdef int _render(self, Row *row, int place) except -1:
@@ -440,242 +439,3 @@ cdef bint _put_text(buffer *out, span *slots) noexcept nogil:
     put_length(out, answer)
     out.size = start + answer
     return True
-
-
-cdef inline const char *_skip_spaces(const char *p, const char *end) noexcept nogil:
-    if p == NULL:
-        return NULL
-    while p < end and p[0] == c" ":
-        p += 1
-    return p
-
-
-cdef const char *_read_key(const char *p, const char *end, span *name) noexcept nogil:
-    """Read a key, its colon and the spaces about it; NULL where it has an escape."""
-    cdef const char *stop
-    if p >= end or p[0] != c'"':
-        return NULL
-    name.at = p + 1
-    stop = check_string(p, end)
-    if stop == NULL:
-        return NULL
-    name.size = stop - p - 2
-    if memchr(name.at, c"\\", name.size) != NULL:
-        return NULL
-    p = _skip_spaces(stop, end)
-    if p >= end or p[0] != c":":
-        return NULL
-    return _skip_spaces(p + 1, end)
-
-
-cdef const char *_read_text(const char *p, const char *end, span *out, buffer *arena) noexcept nogil:
-    """Read a string; where our encoder would spell it otherwise, `out` lies in `arena`, which has room."""
-    cdef const char *start = p
-    cdef const char *stop = check_string(p, end)
-    cdef const char *escape
-    cdef bint strange = False
-    if stop == NULL:
-        return NULL
-    out.at, out.size = start, stop - start
-    escape = <const char *>memchr(p, c"\\", out.size)
-    while escape != NULL and escape < stop:
-        if escape[1] == c"/" or (escape[1] == c"u" and not _is_own_escape(escape)):
-            strange = True
-            break
-        escape += 2
-        escape = <const char *>memchr(escape, c"\\", stop - escape)
-    if strange:
-        out.at = arena.data + arena.size
-        _respell(start + 1, stop - 1, arena)
-        out.size = arena.data + arena.size - out.at
-    return stop
-
-
-cdef bint _is_own_escape(const char *p) noexcept nogil:
-    r"""Tell whether our encoder writes `\u00..` so: of a control that has no letter of its own, in small digits."""
-    cdef int32_t low
-    if p[2] != c"0" or p[3] != c"0" or (p[4] != c"0" and p[4] != c"1"):
-        return False
-    if not (c"0" <= p[5] <= c"9" or c"a" <= p[5] <= c"f"):
-        return False
-    if p[4] == c"1":
-        return True
-    low = p[5]
-    return low != c"8" and low != c"9" and low != c"a" and low != c"c" and low != c"d"
-
-
-cdef void _respell(const char *p, const char *end, buffer *out) noexcept nogil:
-    """Spell the inside of a checked string as our encoder does, with quotes."""
-    cdef int32_t code
-    cdef const char *after
-    PUT(out, '"')
-    while p < end:
-        if p[0] != c"\\":
-            out.data[out.size] = p[0]
-            out.size += 1
-            p += 1
-            continue
-        after = p + 1
-        code = read_escape(p, end, &after)
-        p = after
-        if code == c'"':
-            PUT(out, '\\"')
-        elif code == c"\\":
-            PUT(out, "\\\\")
-        elif code >= 32:
-            out.size = write_utf8(out.data + out.size, code) - out.data
-        elif code == 8:
-            PUT(out, "\\b")
-        elif code == 9:
-            PUT(out, "\\t")
-        elif code == 10:
-            PUT(out, "\\n")
-        elif code == 12:
-            PUT(out, "\\f")
-        elif code == 13:
-            PUT(out, "\\r")
-        else:
-            PUT(out, "\\u00")
-            out.data[out.size] = HEX[code >> 4]
-            out.data[out.size + 1] = HEX[code & 15]
-            out.size += 2
-    PUT(out, '"')
-
-
-cdef inline bint _is_digit(char c) noexcept nogil:
-    return c"0" <= c <= c"9"
-
-
-cdef const char *_read_count(const char *p, const char *end, span *out) noexcept nogil:
-    """Read a whole number, not negative, of at most 18 digits."""
-    out.at = p
-    while p < end and _is_digit(p[0]):
-        p += 1
-    out.size = p - out.at
-    if out.size == 0 or out.size > LONGEST or (out.size > 1 and out.at[0] == c"0"):
-        return NULL
-    return p if _ends(p, end) else NULL
-
-
-cdef inline bint _ends(const char *p, const char *end) noexcept nogil:
-    """Tell whether a number ends at p."""
-    return p < end and (p[0] == c"," or p[0] == c"}" or p[0] == c" ")
-
-
-cdef const char *_read_number(const char *p, const char *end, span *out) noexcept nogil:
-    """Read a number without exponent, of at most 18 digits before the point."""
-    cdef const char *start = p
-    if p < end and p[0] == c"-":
-        p += 1
-    cdef const char *digits = p
-    while p < end and _is_digit(p[0]):
-        p += 1
-    if p == digits or p - digits > LONGEST or (p - digits > 1 and digits[0] == c"0"):
-        return NULL
-    if p < end and p[0] == c".":
-        digits = p + 1
-        p += 1
-        while p < end and _is_digit(p[0]):
-            p += 1
-        if p == digits:
-            return NULL
-    out.at, out.size = start, p - start
-    return p if _ends(p, end) else NULL
-
-
-cdef const char *_read_float(const char *p, const char *end, span *out, buffer *arena) noexcept nogil:
-    """Read a number as our encoder spells it: few enough digits, none at the end that says nothing, no exponent."""
-    cdef const char *stop = _read_number(p, end, out)
-    cdef const char *point
-    if stop == NULL or p[0] == c"-" or out.size > DIGITS:
-        return NULL
-    point = <const char *>memchr(p, c".", out.size)
-    if point == NULL:
-        out.at = arena.data + arena.size
-        put(arena, p, out.size)
-        PUT(arena, ".0")
-        out.size += 2
-        return stop
-    if stop[-1] == c"0" and stop - point > 2:
-        return NULL
-    if p[0] == c"0" and stop - point > 4 and point[1] == c"0" and point[2] == c"0" and point[3] == c"0":
-        return NULL  # it may be written with an exponent
-    return stop
-
-
-cdef const char *_skip_scalar(const char *p, const char *end) noexcept nogil:
-    """After the value of a field that is not known, where it holds no others."""
-    cdef span number
-    cdef const char *after
-    if p < end and p[0] == c'"':
-        return check_string(p, end)
-    after = after_text(p, end, "null")
-    after = after_text(p, end, "true") if after == NULL else after
-    after = after_text(p, end, "false") if after == NULL else after
-    return _read_number(p, end, &number) if after == NULL else after
-
-
-cdef const char *_read_counts(const char *p, const char *end, const char *one, const char *other, span *counts, span *out) noexcept nogil:
-    """Read an object of two counts, each of which may be null or absent, and of plain values under other names."""
-    cdef span strangers[STRANGERS]
-    cdef span name
-    cdef int i, strange = 0
-    cdef bint met[2]
-    met[0] = met[1] = False
-    out.at = p
-    if p >= end or p[0] != c"{":
-        return NULL
-    p = _skip_spaces(p + 1, end)
-    while p < end and p[0] != c"}":
-        p = _read_key(p, end, &name)
-        if p == NULL:
-            return NULL
-        i = 0 if is_text(name, one) else 1 if is_text(name, other) else 2
-        if i < 2:
-            if met[i]:
-                return NULL
-            met[i] = True
-            if after_text(p, end, "null") != NULL:
-                p += 4
-            else:
-                p = _read_count(p, end, &counts[i])
-        else:
-            for i in range(strange):
-                if strangers[i].size == name.size and memcmp(strangers[i].at, name.at, name.size) == 0:
-                    return NULL
-            if strange == STRANGERS:
-                return NULL
-            strangers[strange] = name
-            strange += 1
-            p = _skip_scalar(p, end)
-        p = _skip_spaces(p, end)
-        if p == NULL or p >= end:
-            return NULL
-        if p[0] == c",":
-            p = _skip_spaces(p + 1, end)
-            if p >= end or p[0] == c"}":
-                return NULL
-        elif p[0] != c"}":
-            return NULL
-    if p >= end:
-        return NULL
-    out.size = p + 1 - out.at
-    return p + 1
-
-
-cdef bint _is_utc(span moment) noexcept nogil:
-    """Tell whether a time is written as ours are, in whole seconds, and surely exists."""
-    cdef const char *p = moment.at + 1
-    cdef int i
-    if moment.size != 22 or p[4] != c"-" or p[7] != c"-" or p[10] != c"T" or p[13] != c":" or p[16] != c":" or p[19] != c"Z":
-        return False
-    for i in range(19):
-        if i != 4 and i != 7 and i != 10 and i != 13 and i != 16 and not _is_digit(p[i]):
-            return False
-    if memcmp(p, "0000", 4) == 0:
-        return False
-    return 0 < _pair(p + 5) < 13 and 0 < _pair(p + 8) < 29 and _pair(p + 11) < 24 and _pair(p + 14) < 60 and _pair(p + 17) < 60
-
-
-cdef inline int _pair(const char *p) noexcept nogil:
-    return 10 * (p[0] - c"0") + (p[1] - c"0")

@@ -6,7 +6,6 @@ found out and made anew. What a bucket holds is known from the sums in the foote
 """
 
 import os
-import threading
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
@@ -21,9 +20,10 @@ from distill.compiled import find_compiled
 from distill.errors import DamagedPartError
 from distill.hashing import hash_bytes, short_sums
 from distill.plan import TEMPORARY
+from distill.units.streams import STREAMS
 
 __all__ = [
-    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "close_streams",
+    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges",
     "load_part", "merge_rows",
     "read_lines_of", "read_range", "read_ranges", "sort_lines", "span_ranges", "whole_range",
 ]  # fmt: skip
@@ -31,7 +31,6 @@ __all__ = [
 KEY = 32
 ORDERED = "="
 """Between the name of a part and the name of a section that lies in a file of its own."""
-_STREAM = f"stream{TEMPORARY}"
 _SLOTS = 512
 _FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
 """What the first key of a slot begins with."""
@@ -113,48 +112,6 @@ class Bucket(NamedTuple):
 _COMPILED = find_compiled("parts")
 
 
-class _Streams(threading.local):
-    """Files of one worker that hold what goes straight into a target, each written over again and again.
-
-    A file that is there already costs a third of a new one. Results are taken in their order, and no more of them than an engine is
-    `ahead` wait to be taken, so that many tasks later what a file held is in its target.
-    """
-
-    def __init__(self) -> None:
-        self._owner, self._folder = 0, ""
-        self._files: list[tuple[str, int]] = []
-        self._next = 0
-
-    def next(self, path: str, ahead: int) -> tuple[str, int]:
-        """Return a file beside a part and its handle."""
-        folder = os.path.dirname(path)  # noqa: PTH120 -- once a unit
-        if (self._owner, self._folder) != (os.getpid(), folder):
-            self.close()
-            self._owner, self._folder = os.getpid(), folder
-        self._next = self._next % (ahead + 1)
-        if self._next == len(self._files):
-            name = f"{folder}/{_STREAM}{self._owner}-{self._next}"
-            self._files.append((name, os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)))
-        self._next += 1
-        return self._files[self._next - 1]
-
-    def close(self) -> None:
-        """Forget the files."""
-        for _, handle in self._files if self._owner == os.getpid() else ():
-            os.close(handle)
-        self._owner, self._folder, self._files, self._next = 0, "", [], 0
-
-
-_STREAMS = _Streams()
-
-
-def close_streams(folder: Path) -> None:
-    """Take the streams of a stage away, those of its workers too."""
-    _STREAMS.close()
-    for path in folder.glob(f"{_STREAM}*"):
-        path.unlink(missing_ok=True)
-
-
 class _Lines(list[bytes]):
     """Lines without newline, in the order of arrival until they are finished: what `distill.compiled.parts.Lines` does in Python."""
 
@@ -185,7 +142,7 @@ class PartWriter:
         `ahead` is how many parts may wait to be taken.
         """
         if data and not self._stream[0]:
-            self._stream = _STREAMS.next(path, ahead)
+            self._stream = STREAMS.next(path, ahead)
         section = Section(self._streamed, len(data), records, hash_bytes(data), streamed=True)
         left = memoryview(data)
         try:

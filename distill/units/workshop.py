@@ -19,7 +19,8 @@ from distill.plan import TEMPORARY, FileRef, Plan
 from distill.schemas.stage_receipt import FileState
 from distill.stages import Stage
 from distill.units.cutting import UNIT_BYTES, Unit, cut_file
-from distill.units.parts import ORDERED, Part, Range, Section, close_streams, load_part, read_range
+from distill.units.parts import ORDERED, Part, Range, Section, load_part, read_range
+from distill.units.streams import close_streams
 
 __all__ = [
     "PACKED", "PARTS", "Context", "Cut", "Job", "Piece", "Workshop", "batch_pieces", "bytes_of", "later", "place_of",
