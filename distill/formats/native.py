@@ -110,18 +110,16 @@ class NativeRow(msgspec.Struct, kw_only=True):
 
 
 class Plain(NamedTuple):
-    """What a native log says of its plain rows, those of which everything is known once they are decoded."""
+    """What a native log says of its plain rows, which `distill.compiled.collect` takes from their bytes."""
 
     kind: type[NativeRow]
     """The struct of its rows."""
-    read: Callable[[Any], tuple[Any, str | None, int | None, str | None, list[str]] | None]
-    """Returns what a row's signals are told apart by, its instruction, attempts, correction and lessons; None where it is not plain."""
     signals: Callable[[Any], list[Signal]]
     """Returns the signals of a row."""
     time: Callable[[str], str | None]
     """Returns a time in UTC, None where it cannot be read."""
     fields: dict[str, str]
-    """What its fields become, by name, as `distill.compiled.collect` calls it."""
+    """What its fields become, by name, as the compiled loop calls it."""
     needs_response: bool
     """Whether a row without answer is never plain."""
 

@@ -54,16 +54,8 @@ def build_reader(source: Source, config: Config, sides: Any = None) -> Callable[
 
 def build_plain(source: Source, config: Config) -> Plain:
     """Return what is known of plain rows: an answer and no errors."""
-
-    def read(row: Any) -> tuple[Any, str | None, int | None, str | None, list[str]] | None:
-        if row.errors or row.response is None:
-            return None
-        tests, ok = row.tests, row.ok
-        said = (None if tests is None else tests.passed, None if tests is None else tests.failed, ok)
-        return said, row.prompt, row.attempts, None, []
-
     fields = COMMON | {name: name for name in ("ok", "errors", "attempts", "tests")}
-    return Plain(OutcomesRow, read, _signals, plain_time(source), fields, needs_response=True)
+    return Plain(OutcomesRow, _signals, plain_time(source), fields, needs_response=True)
 
 
 def _signals(row: Any) -> list[Signal]:

@@ -61,18 +61,12 @@ def build_reader(source: Source, config: Config, sides: Any = None) -> Callable[
 def build_plain(source: Source, config: Config) -> Plain:
     """Return what is known of plain rows: an answer or a verdict."""
 
-    def read(row: Any) -> tuple[Any, str | None, int | None, str | None, list[str]] | None:
-        if row.response is None and row.verdict is None:
-            return None
-        said = (row.reviewer, row.verdict, repr(row.confidence))
-        return said, row.prompt, row.accepted_on_attempt, row.corrected_response or None, [row.notes] if row.notes else []
-
     def signals(row: Any) -> list[Signal]:
         return [_signal(row, config)] if row.verdict is not None else []
 
     named = ("reviewer", "verdict", "confidence", "notes", "corrected_response")
     fields = COMMON | {name: name for name in named} | {"accepted_on_attempt": "attempts"}
-    return Plain(ReviewRow, read, signals, plain_time(source), fields, needs_response=False)
+    return Plain(ReviewRow, signals, plain_time(source), fields, needs_response=False)
 
 
 def _signal(row: Any, config: Config) -> Signal:

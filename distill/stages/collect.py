@@ -11,14 +11,14 @@ from typing import Any
 from distill.config import Config, Source
 from distill.formats import find_format
 from distill.formats.reading import Grouper, Position, Reader, Reading
-from distill.jsonl import BadLine, RawLine, decode_again, decode_line
+from distill.jsonl import BadLine, RawLine, decode_again
 from distill.mapping.joining import join_reader, join_reading
 from distill.mapping.matching import describe_facts, merge_facts
 from distill.outcome import Outcome
 from distill.plan import RawLog
 from distill.schemas.evidence import Signal
 from distill.sides import Sides
-from distill.stages.collect_plain import PlainRows
+from distill.stages.collect_plain import plain_rows
 from distill.stages.constant import Constants, describe_constants
 from distill.stages.grouping import Group, Keep, hold
 from distill.stages.records import accept_run, decode_log, leave_out, place_of_record, skip_record
@@ -105,22 +105,14 @@ class Collector:
                     group = Group(source.grouper, source.finish, self._config, self._keep)
                     yield from group.collect(chain([(log, lines)], several))  # noqa: B031 -- the rest of the same reading
 
-    def plain(self, log: RawLog) -> PlainRows | None:
-        """Return the reader of a log's plain rows, or None where its source has none."""
+    def plain(self, log: RawLog) -> Any:
+        """Return what takes a log's plain rows from its bytes, or None where nothing does."""
         plain = self._source(log.source).plain
-        return None if plain is None else PlainRows(log, self._config, plain)
+        return None if plain is None else plain_rows(log, self._config, plain)
 
-    def collect_line(self, log: RawLog, line: RawLine, plain: PlainRows) -> Iterator[Outcome]:
-        """Yield the outcome of one record that is not plain, and learn from one that was read."""
-        for outcome in self._read_log(log, (line,), self._source(log.source)):
-            if outcome.kind == "accepted" and outcome.unit is not None and plain.shapes.curious > 0:
-                plain.shapes.learn(decode_line(line.raw))
-            yield outcome
-
-    def note_plain(self, log: RawLog, plain: PlainRows) -> None:
-        """Count what plain rows said."""
-        for signals, times in plain.signals():
-            self.note_signals(log, signals, times)
+    def collect_line(self, log: RawLog, line: RawLine | BadLine) -> Iterator[Outcome]:
+        """Yield the outcome of one record that is not plain."""
+        yield from self._read_log(log, (line,), self._source(log.source))
 
     def note_signals(self, log: RawLog, signals: list[Signal], times: int) -> None:
         """Count the signals that so many plain rows have."""

@@ -38,12 +38,8 @@ from distill.units.workshop import PACKED, Context, Job, Piece, Workshop, batch_
 __all__ = ["collect_unit", "outcomes_of", "run_units"]
 
 _QUARANTINE = f"{QUARANTINE}/collect.jsonl"
-_TRIES = 64
-"""Rows of a piece that are tried as plain ones before it is asked how many were."""
 _SIGNALS = msgspec.json.Decoder(list[Signal]).decode
 Batch = list[tuple[int, tuple[Unit, ...]]]
-Left = tuple[bool, bytes, int, int]
-"""A row that is not plain: whether a newline ends it, its bytes, its number and its offset in the log."""
 
 
 class _Bounded(io.RawIOBase):
@@ -177,75 +173,37 @@ class _Piece(NamedTuple):
 def _collect_plain(one: _Piece, plain: Any, writer: _Writer) -> None:
     """Take the plain rows of a piece from its bytes; the others are read one by one as everywhere else."""
     context, collector, met, piece = one
-    log, unit = met.log(piece), met.unit(piece)
+    log, unit, limit = met.log(piece), met.unit(piece), context.config.max_line_bytes
     data = read_unit(str(Path(context.project) / log.file.path), unit, log.file.recorded)
-    compiled = plain.compiled()
-    if compiled is None:
-        left = _take_plain(one, data, plain, writer)
-    else:
-        left = _take_compiled(one, data, compiled, plain, writer)
-        for signals, times in compiled.signals():
-            collector.note_signals(log, _SIGNALS(signals), times)
-    for ended, raw, number, offset in left:
-        whole = io.BytesIO(raw + b"\n" if ended else raw)
-        for line in read_lines(whole, max_line_bytes=context.config.max_line_bytes, number=number - 1, offset=offset):
-            met.records[piece] += 1
-            for outcome in collector.collect_line(log, line, plain):
-                met.pending[piece] += outcome.unit is None
-                writer.take(outcome)
-    collector.note_plain(log, plain)
-
-
-def _take_compiled(one: _Piece, data: bytes, compiled: Any, plain: Any, writer: _Writer) -> Iterator[Left]:
-    """Take the plain rows of a piece; yield the others where they stand among them."""
-    context, collector, met, piece = one
-    log, unit = met.log(piece), met.unit(piece)
-    evidence, ids, texts, left = compiled.take(data, unit.lines, unit.start, context.config.max_line_bytes)
+    evidence, ids, texts, left = plain.take(data, unit.lines, unit.start, limit)
     grown, place, rows = writer.evidence[log.partition], 0, 0
     for number, start, length, ended, before, count in left:
         if before > place:
             grown.add(evidence[place:before], ids[SIZE * rows : SIZE * count], texts[SIZE * rows : SIZE * count])
         place, rows = before, count
-        yield ended, data[start : start + length], number, unit.start + start
+        whole = io.BytesIO(data[start : start + length + ended])
+        for line in read_lines(whole, max_line_bytes=limit, number=number - 1, offset=unit.start + start):
+            met.records[piece] += 1
+            for outcome in collector.collect_line(log, line):
+                met.pending[piece] += outcome.unit is None
+                writer.take(outcome)
     if len(evidence) > place:
         grown.add(evidence[place:], ids[SIZE * rows :], texts[SIZE * rows :])
-    _note_taken(one, len(ids) // SIZE, writer)
-    if unit.lines < LOOKED:
-        others = {number for number, *_ in left}
-        for number, raw in enumerate(data.split(b"\n", LOOKED - unit.lines)[: LOOKED - unit.lines], unit.lines + 1):
-            if raw and number not in others:
-                collector.look(log, raw)
+    taken = len(ids) // SIZE
+    met.records[piece] += taken
+    writer.books.add("accepted", None, file=log.partition, times=taken)
+    for signals, times in plain.signals():
+        collector.note_signals(log, _SIGNALS(signals), times)
+    _look_at_first(one, data, {number for number, *_ in left})
 
 
-def _take_plain(one: _Piece, data: bytes, plain: Any, writer: _Writer) -> Iterator[Left]:
-    """Do the same row by row, where nothing was compiled."""
-    context, collector, met, piece = one
-    log, unit, limit = met.log(piece), met.unit(piece), context.config.max_line_bytes
-    add, take = writer.evidence[log.partition].add, plain.take
-    lines = data.split(b"\n")
-    spaced, returns, last = b" :" in data or b"\t" in data, b"\r" in data, unit.lines + len(lines)
-    offset, taken, tried = unit.start, 0, 0
-    for number, raw in enumerate(lines, unit.lines + 1):
-        length = len(raw)
-        found = None
-        if 0 < length <= limit and not (returns and b"\r" in raw) and (tried < _TRIES or taken * 8 > tried):
-            tried += 1
-            found = take(raw, number, offset, spaced=spaced)
-        if found is not None:
-            taken += 1
-            add(found.line, bytes.fromhex(found.id), found.text)
-            if number <= LOOKED:
-                collector.look(log, raw)
-        elif length:
-            yield number != last, raw, number, offset
-        offset += length + 1
-    _note_taken(one, taken, writer)
-
-
-def _note_taken(one: _Piece, taken: int, writer: _Writer) -> None:
-    """Count the plain rows of a piece."""
-    one.met.records[one.number] += taken
-    writer.books.add("accepted", None, file=one.met.log(one.number).partition, times=taken)
+def _look_at_first(one: _Piece, data: bytes, others: set[int]) -> None:
+    """Look at those plain rows that are among the first of their log; `others` are the lines that are not plain."""
+    log, unit = one.met.log(one.number), one.met.unit(one.number)
+    first = max(0, LOOKED - unit.lines)
+    for number, raw in enumerate(data.split(b"\n", first)[:first], unit.lines + 1):
+        if raw and number not in others:
+            one.collector.look(log, raw)
 
 
 def outcomes_of(context: Context, batch: Batch, sides: FindSides) -> Iterator[Outcome]:

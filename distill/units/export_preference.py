@@ -17,11 +17,10 @@ from distill.hashing import row_id
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PREFERENCE, QUARANTINE, export_preference
-from distill.units.exports import Export, Spreader, grouped, run_export
+from distill.units.exports import Export, grouped, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
 from distill.units.parts import KEY, PartWriter, sort_lines
-from distill.units.plain import Fate, decode_plain
 
 __all__ = ["EXPORT", "render_pair", "run_units"]
 
@@ -52,24 +51,6 @@ _PAIR = (
 _LINE = b'%b%b["%b",%b,"%b",%b,%b,%b,%b,%b,[["user",%b,false],["assistant",%b,false]]]'
 _BOOL, _NULL, _NO_MODEL = (b"false", b"true"), b"null", b'""'
 run_units = run_export
-
-
-def _plain(spreader: Spreader, fate: Fate, line: bytes, identity: bytes, text: bytes) -> bool:
-    found = decode_plain(line) if text != _NO_TEXT and fate.reasons[0] != "with_changes" else None
-    if found is None:
-        return False
-    run, asked, place = found
-    if run.task_id is None or (fate.category == "rejected" and b'"infrastructure"' in bytes(run.signals)):
-        return False
-    chosen, run_id, model = fate.category != "rejected", bytes(run.run_id), bytes(run.model)
-    columns = (
-        spreader.tasks.of(run.source, run.task_id), identity, identity, _BOOL[chosen], text, run_id, _NO_MODEL if model == _NULL else model,
-        _BOOL[fate.category != "accepted"], _ENCODE(fate.reasons[0]), place, asked, bytes(run.response),
-    )  # fmt: skip
-    spreader.part.keyed["groups"].append(_LINE % columns)
-    if fate.use:
-        spreader.part.keyed["permits"].append(b'%b[%b,%b,"%b"]' % (identity, place, run_id, fate.use.encode()))
-    return True
 
 
 def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:
@@ -120,7 +101,7 @@ def _message(turn: Turn) -> bytes:
 
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
-    ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"), _plain,
+    ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"),
     compiled=lambda spreader, compiled: compiled.SpreadPreference(spreader.fates.of, _ENCODE, spreader.part.keyed, spreader.tasks.of_spelt),
 )  # fmt: skip
 """What is particular to preference pairs."""

@@ -13,11 +13,10 @@ import msgspec
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
-from distill.units.exports import Export, Spreader, run_export
+from distill.units.exports import Export, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
 from distill.units.parts import KEY, PartWriter, sort_lines
-from distill.units.plain import Fate, decode_plain
 
 __all__ = ["EXPORT", "render_rows", "run_units"]
 
@@ -29,21 +28,6 @@ _COMMON = b'","source_run_id":%b,"quality_score":%b,"provenance":%b}'
 _WHOLE = b'%b{"messages":[{"role":"user","content":%b},{"role":"assistant","content":%b}],"instruction":%b,"response":%b,"id":"%b%b'
 _TURN = b'%b#0001{"prompt":[{"role":"user","content":%b}],"completion":[{"role":"assistant","content":%b}],"id":"%b#0001%b'
 run_units = run_export
-
-
-def _plain(spreader: Spreader, fate: Fate, line: bytes, identity: bytes, text: bytes) -> bool:
-    found = decode_plain(line) if text != _NO_TEXT and fate.reasons[0] != "with_changes" else None
-    if found is None:
-        return False
-    run, asked, place = found
-    keyed, answer, run_id = spreader.part.keyed, bytes(run.response), bytes(run.run_id)
-    common = _COMMON % (run_id, _CATEGORIES[fate.category], place)
-    keyed["whole"].append(_WHOLE % (identity, asked, answer, asked, answer, identity, common))
-    keyed["turns"].append(_TURN % (identity, asked, answer, identity, common))
-    keyed["groups"].append(b"%b%b%b" % (text, _STANDS, identity))
-    if fate.use == "imitate":
-        keyed["permits"].append(b'%b[%b,%b,"imitate"]' % (identity, place, run_id))
-    return True
 
 
 def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:
@@ -95,7 +79,7 @@ def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes
 
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
-    ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_lean, permits("imitate"), _plain, "lost",
-    lambda spreader, compiled: compiled.SpreadSft(spreader.fates.of, _ENCODE, spreader.part.keyed),
+    ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_lean, permits("imitate"), lost="lost",
+    compiled=lambda spreader, compiled: compiled.SpreadSft(spreader.fates.of, _ENCODE, spreader.part.keyed),
 )  # fmt: skip
 """What is particular to SFT."""
