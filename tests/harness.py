@@ -165,7 +165,7 @@ class Project:
         module, _, name = place.partition(":")
         module, name = (module, name) if name else (f"stages.{module}", "run")
         head = f"import os\nimport time\nimport msgspec\nimport distill.{module} as stage\n{DODO}\nhonest = stage.{name}\n"
-        compiled = "    stage._COMPILED = None  # its loop would pass the plant by\n"
+        compiled = "    stage._COMPILED = None\n" if name == "render_pair" else ""  # the compiled loop would pass it by
         self.write("dodo.py", f"{head}\n{body}\nif os.path.exists('planted'):\n    stage.{name} = planted\n{compiled}")
         self.write("planted", "")
 

@@ -11,7 +11,7 @@ from distill.hashing import hash_file
 from distill.plan import build_plan
 from distill.runner import Work, run_stage
 from distill.stages import INDEX, STAGES
-from distill.units import cutting, exceptions, growing, parts, plain, score, workshop
+from distill.units import cutting, exceptions, fates, growing, parts, score, workshop
 from distill.validation import validate_stage
 from tests.corpora import change_corpus, judge_by_reference, load, write_corpus
 from tests.harness import Project
@@ -28,7 +28,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     monkeypatch.setattr(parts, "_BUCKET", bucket)
     monkeypatch.setattr(growing, "_SECTION", (1 << 20, 700)[seed // 7 % 2])
     monkeypatch.setattr(exceptions, "_HELD", (1 << 20, 0)[seed // 3 % 2])
-    monkeypatch.setattr(plain, "_FATES", (1 << 12, 1)[seed // 2 % 2])
+    monkeypatch.setattr(fates, "_FATES", (1 << 12, 1)[seed // 2 % 2])
     monkeypatch.setattr(score, "_REMEMBERED", (1 << 14, 1)[seed // 2 % 2])
 
 

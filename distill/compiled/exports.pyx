@@ -4,54 +4,35 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
+from distill.compiled.exports cimport KEY, MARGIN, TEXT, Ending, Row, Spread, is_empty, is_plain, is_same, put_bytes
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
-    DISTILL_SOURCE, E_CONTEXT, E_COUNT, E_ID, E_INSTRUCTION, E_MESSAGES, E_MODEL, E_REFERENCE, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE,
-    E_TASK_ID, P_COUNT, P_FILE, P_INDEX, P_KEY, P_LINE, P_MEMBER, P_OFFSET, P_SIG_HASH, PUT, PUT_SPAN, buffer, free_buffer, is_null, is_text,
-    make_room, put, put_hex, read_evidence, read_scored, span,
+    DISTILL_SOURCE, E_CONTEXT, E_ID, E_INSTRUCTION, E_MODEL, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE, E_TASK_ID, P_FILE, P_INDEX, P_KEY,
+    P_LINE, P_MEMBER, P_OFFSET, P_SIG_HASH, PUT, PUT_SPAN, buffer, free_buffer, is_null, make_room, put, put_hex, read_evidence,
+    read_scored, span,
 )
 
 SOURCE = DISTILL_SOURCE
 
 cdef enum:
-    KEY = 32
-    TEXT = 16
     ENDINGS = 4096
-    MARGIN = 1024  # more than the names and brackets of any row
-
-cdef const char *NO_TEXT = "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-
 
 cdef class Ending:
     """What scored rows that end in the same bytes have in common, and how many it kept out."""
 
-    cdef object fate
-    cdef bytes category, reason, use, head, tail
-    cdef bint out, changed, accepted, rejected, imitated
-    cdef Py_ssize_t times
-
     def __init__(self, fate, encode):
         self.fate = fate
         self.category, self.reason, self.use = encode(fate.category), encode(fate.reasons[0]), fate.use.encode()
+        self.reasons, self.score = encode(fate.reasons), fate.score
         self.head, self.tail, self.out = fate.head, fate.tail, fate.out is not None
         self.changed = fate.reasons[0] == "with_changes"
         self.accepted, self.rejected, self.imitated = fate.category == "accepted", fate.category == "rejected", fate.use == "imitate"
+        self.embedded = fate.category in {"accepted", "partially_accepted"}
         self.times = 0
-
-
-cdef struct Row:
-    span fields[E_COUNT]
-    span place[P_COUNT]
-    const char *text
 
 
 cdef class Spread:
     """Spreads the plain runs of one unit; what it makes of them is said by its kind."""
-
-    cdef object fate_of, encode
-    cdef dict endings, sections
-    cdef buffer asked, where
-    cdef Lines quarantine
 
     def __init__(self, fate_of, encode, keyed):
         """Take what gives the fate of a scored row and a value as JSON, and the sections of the part."""
@@ -81,11 +62,12 @@ cdef class Spread:
         while p < end and q < q_end:
             stop = _line_end(p, end)
             q_stop = _line_end(q, q_end)
-            row.text = PyBytes_AS_STRING(texts) + TEXT * number
+            row.line, row.text = p, PyBytes_AS_STRING(texts) + TEXT * number
             if number >= known or (some and number in spoken) or not self._take(&row, p, stop, q, q_stop):
                 left.append((number, p[: stop - p], q[: q_stop - q]))
             number += 1
             p, q = stop + 1, q_stop + 1
+        self._finish()
         return number + _count(p, end), number + _count(q, q_end), left
 
     def kept_out(self):
@@ -126,6 +108,10 @@ cdef class Spread:
         """Add what is made of a run, whose evidence has so many bytes; false where it is not plain."""
         return False
 
+    cdef int _finish(self) except -1:
+        """Do what is done for all runs of a range at once."""
+        return 0
+
     cdef int _keep_out(self, Row *row, Ending ending) except -1:
         """Count a run that its verdict alone keeps out, and keep its quarantine row."""
         ending.times += 1
@@ -134,11 +120,11 @@ cdef class Spread:
         self._write_place(row)
         cdef buffer *body = self._room(self.quarantine, PyBytes_GET_SIZE(ending.head) + PyBytes_GET_SIZE(ending.tail) + self.where.size)
         put(body, row.fields[E_ID].at + 1, KEY)
-        _put_bytes(body, ending.head)
+        put_bytes(body, ending.head)
         put(body, row.fields[E_ID].at + 1, KEY)
         PUT(body, '","provenance":')
         put(body, self.where.data, self.where.size)
-        _put_bytes(body, ending.tail)
+        put_bytes(body, ending.tail)
         return self.quarantine.end()
 
     cdef buffer *_room(self, Lines lines, size_t size) except NULL:
@@ -167,21 +153,13 @@ cdef class Spread:
         self.asked.size = 0
         if make_room(&self.asked, told.size + context.size + MARGIN):
             raise MemoryError
-        if _is_empty(context) or _is_empty(told):
+        if is_empty(context) or is_empty(told):
             PUT_SPAN(&self.asked, told)
         else:
             put(&self.asked, told.at, told.size - 1)
             PUT(&self.asked, "\\n\\n")
             put(&self.asked, context.at + 1, context.size - 1)
         return 0
-
-
-cdef inline bint _is_empty(span text) noexcept nogil:
-    return is_null(text) or text.size == 2
-
-
-cdef inline void _put_bytes(buffer *body, bytes one) noexcept:
-    put(body, PyBytes_AS_STRING(one), PyBytes_GET_SIZE(one))
 
 
 cdef inline const char *_line_end(const char *p, const char *end) noexcept nogil:
@@ -203,14 +181,6 @@ cdef inline bint _is_line(span *place) noexcept nogil:
     return not is_null(place[P_LINE]) and is_null(place[P_MEMBER]) and is_null(place[P_INDEX]) and is_null(place[P_KEY])
 
 
-cdef inline bint _is_plain(Row *row, Ending ending) noexcept:
-    """Tell whether a run is of one question and one answer and nothing else is to be weighed."""
-    return (
-        not ending.changed and memcmp(row.text, NO_TEXT, TEXT) != 0 and is_null(row.fields[E_MESSAGES])
-        and is_text(row.fields[E_REFERENCE], "[]") and not _is_empty(row.fields[E_RUN_ID])
-    )
-
-
 cdef class SpreadSft(Spread):
     """Rows of both files, the rank of every run by its text, and what the firewall is told."""
 
@@ -222,7 +192,7 @@ cdef class SpreadSft(Spread):
         self.whole, self.turns, self.groups, self.permits = keyed["whole"], keyed["turns"], keyed["groups"], keyed["permits"]
 
     cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
-        if not _is_plain(row, ending):
+        if not is_plain(row, ending, False):
             return False
         self._write_place(row)
         self._write_asked(row)
@@ -271,7 +241,7 @@ cdef class SpreadSft(Spread):
         PUT(body, '","source_run_id":')
         PUT_SPAN(body, row.fields[E_RUN_ID])
         PUT(body, ',"quality_score":')
-        _put_bytes(body, ending.category)
+        put_bytes(body, ending.category)
         PUT(body, ',"provenance":')
         put(body, self.where.data, self.where.size)
         PUT(body, '}')
@@ -285,7 +255,7 @@ cdef void _put_permit(buffer *body, Row *row, buffer *where, Ending ending) noex
     PUT(body, ',')
     PUT_SPAN(body, row.fields[E_RUN_ID])
     PUT(body, ',"')
-    _put_bytes(body, ending.use)
+    put_bytes(body, ending.use)
     PUT(body, '"]')
 
 
@@ -304,7 +274,7 @@ cdef class SpreadPreference(Spread):
 
     cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
         cdef span *fields = row.fields
-        if not _is_plain(row, ending) or is_null(fields[E_TASK_ID]):
+        if not is_plain(row, ending, False) or is_null(fields[E_TASK_ID]):
             return False
         if ending.rejected and b'"infrastructure"' in PyBytes_FromStringAndSize(fields[E_SIGNALS].at, fields[E_SIGNALS].size):
             return False
@@ -312,7 +282,7 @@ cdef class SpreadPreference(Spread):
         self._write_place(row)
         self._write_asked(row)
         cdef buffer *body = self._room(self.groups, size + self.asked.size + PyBytes_GET_SIZE(ending.reason))
-        _put_bytes(body, self.key)
+        put_bytes(body, self.key)
         put(body, fields[E_ID].at + 1, KEY)
         PUT(body, '[')
         PUT_SPAN(body, fields[E_ID])
@@ -332,7 +302,7 @@ cdef class SpreadPreference(Spread):
             PUT(body, ',false,')
         else:
             PUT(body, ',true,')
-        _put_bytes(body, ending.reason)
+        put_bytes(body, ending.reason)
         PUT(body, ',')
         put(body, self.where.data, self.where.size)
         PUT(body, ',[["user",')
@@ -348,14 +318,10 @@ cdef class SpreadPreference(Spread):
 
     cdef int _find_key(self, span source, span task) except -1:
         """Find the key of a task; neighbours are often of one task."""
-        if _is_same(self.task, task) and _is_same(self.source, source):
+        if is_same(self.task, task) and is_same(self.source, source):
             return 0
         self.task, self.source = PyBytes_FromStringAndSize(task.at, task.size), PyBytes_FromStringAndSize(source.at, source.size)
         self.key = self.key_of(self.source, self.task)
         if PyBytes_GET_SIZE(self.key) != KEY:
             raise ValueError(f"no key: {self.key!r}")
         return 0
-
-
-cdef inline bint _is_same(bytes one, span other) noexcept:
-    return <size_t>PyBytes_GET_SIZE(one) == other.size and memcmp(PyBytes_AS_STRING(one), other.at, other.size) == 0

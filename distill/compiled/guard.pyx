@@ -10,7 +10,7 @@ from libc.string cimport memchr, memcmp, memcpy
 from distill.compiled.parts cimport Lines, Sorted
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, PUT, PUT_SPAN, after_string, after_text, b3_hash_many, b3_message, buffer, compare_lines, first_of, free_buffer, is_blank,
-    line, make_room, put, span, write_normal,
+    line, make_room, put, put_hex, span, write_normal,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -20,6 +20,7 @@ cdef enum:
     DIGEST = 16
     NAMED = 8 + KEY + 8 + KEY
     HASH = 64
+    HALF = 32
     MARGIN = 1024
     ESCAPE = 12  # the longest escape, a pair of surrogates
 
@@ -205,6 +206,82 @@ cdef bint _is_permitted(buffer *claim, Sorted permits, const char *identity, spa
     _write_claim(claim, identity, place, run_id, use)
     one.at, one.size = claim.data, claim.size
     return _holds(permits, &one)
+
+
+cdef const char *_strings(const char *p, const char *end, span *first, size_t *count) noexcept nogil:
+    """Read a list of strings."""
+    cdef span one
+    count[0] = 0
+    p = after_text(p, end, "[")
+    if after_text(p, end, "]") != NULL:
+        return p + 1
+    while p != NULL:
+        p = after_string(p, end, "", &one)
+        if count[0] == 0:
+            first[0] = one
+        count[0] += 1
+        if after_text(p, end, "]") != NULL:
+            return p + 1
+        p = after_text(p, end, ",")
+    return NULL
+
+
+cdef struct Document:
+    span id
+    span run_id
+    span embedded
+    span place
+
+
+cdef bint _read_document(const char *p, const char *end, Document *row) noexcept nogil:
+    """Read a document of one run; false where it is not written so."""
+    cdef span text, score
+    cdef size_t count
+    p = after_string(p, end, '{"id":', &row.id)
+    p = after_text(p, end, ',"kind":"run"')
+    p = after_string(p, end, ',"title":', &text)
+    p = after_string(p, end, ',"content":', &text)
+    p = _strings(after_text(p, end, ',"tags":'), end, &text, &count)
+    p = _strings(after_text(p, end, ',"source_run_ids":'), end, &row.run_id, &count)
+    if p == NULL or count == 0:
+        return False
+    p = after_text(p, end, ',"failed_run_ids":[],"success_score":')
+    if p == NULL:
+        return False
+    score.at = p
+    while p < end and (c"0" <= p[0] <= c"9" or p[0] == c"."):
+        p += 1
+    if p == score.at or p[-1] == c"." or score.at[0] == c"." or p - score.at > 8:
+        return False
+    p = after_string(p, end, ',"embedding_text":', &row.embedded)
+    p = after_string(p, end, ',"provenance":', &row.place)
+    return after_text(p, end, "}") == end
+
+
+cdef class DocumentReader(Reader):
+    """Reads documents of runs, and holds each against what may be embedded of its run."""
+
+    cdef Sorted permits
+
+    def __init__(self, list permits):
+        self.permits = Sorted(permits)
+
+    cdef bint _is_good(self, const char *p, const char *end, span *identity) except -1:
+        cdef Document row
+        cdef b3_message message
+        cdef uint8_t digest[HALF]
+        cdef char use[HASH + 16]
+        cdef buffer said
+        if not _read_document(p, end, &row) or row.id.size != KEY + 2 or memchr(row.id.at, c"\\", row.id.size) != NULL:
+            return False
+        identity[0] = row.id
+        message.data, message.length = <const uint8_t *>row.embedded.at, row.embedded.size
+        b3_hash_many(&message, 1, digest, sizeof(digest))
+        said.data, said.size, said.room = use, 0, sizeof(use)
+        PUT(&said, '"document ')
+        put_hex(&said, digest, sizeof(digest))
+        put(&said, '"', 2)  # with the zero that ends it
+        return _is_permitted(&self.claim, self.permits, row.id.at + 1, row.place, row.run_id, use)
 
 
 cdef struct Paired:

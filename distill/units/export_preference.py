@@ -25,6 +25,7 @@ from distill.units.parts import KEY, PartWriter, sort_lines
 __all__ = ["EXPORT", "render_pair", "run_units"]
 
 _COMPILED = find_compiled("pairs")
+_SPREAD = find_compiled("exports")
 _ENCODE = msgspec.json.Encoder().encode
 _NO_TEXT = b"0" * KEY
 
@@ -102,6 +103,6 @@ def _message(turn: Turn) -> bytes:
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
     ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"),
-    compiled=lambda spreader, compiled: compiled.SpreadPreference(spreader.fates.of, _ENCODE, spreader.part.keyed, spreader.tasks.of_spelt),
+    compiled=lambda one: _SPREAD and _SPREAD.SpreadPreference(one.fates.of, _ENCODE, one.part.keyed, one.tasks.of_spelt),
 )  # fmt: skip
 """What is particular to preference pairs."""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from distill.books import Books
+from distill.compiled import find_compiled
 from distill.conversation import has_leak
 from distill.jsonl import encode_trusted, row_decoder
 from distill.outcome import Outcome, Row
@@ -18,24 +19,19 @@ from distill.stages.export_rag import keep_out, playbook_outcome, run_outcome
 from distill.stages.extract_playbooks import make_title
 from distill.units.cutting import Unit
 from distill.units.exports import Export, Spreader, spread_corpus
-from distill.units.guard import answer_line, check_exports, document_permits, embedded
+from distill.units.guard import answer_group, check_exports, document_permits
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
-from distill.units.parts import KEY, Part, PartWriter, Range, read_range, whole_range
-from distill.units.plain import Fate, decode_plain
+from distill.units.parts import Part, PartWriter, Range, read_range, whole_range
 from distill.units.workshop import Context, Job, Piece, Workshop, place_of, read_unit
 
 __all__ = ["EXPORT", "playbooks_unit", "run_units"]
 
 _QUARANTINE = f"{QUARANTINE}/rag.jsonl"
 _PLAYBOOK = row_decoder(Playbook)
+_COMPILED = find_compiled("documents")
 _ENCODE = msgspec.json.Encoder().encode
 json_text: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
-_NO_TEXT = b"0" * KEY
-_ROW = (
-    b'%b{"id":"%b","kind":"run","title":%b,"content":%b,"tags":[%b%b],"source_run_ids":[%b],"failed_run_ids":[],"success_score":%b,'
-    b'"embedding_text":%b,"provenance":%b}'
-)
 
 
 def _keep(row: Row, part: PartWriter) -> None:
@@ -46,9 +42,9 @@ def _keep(row: Row, part: PartWriter) -> None:
 
 
 @lru_cache(maxsize=256)
-def _tags(category: str, model: bytes, source: str) -> bytes:
+def _tags(category: str, model: bytes, source: bytes) -> bytes:
     """Return the tags of a document before that of its task, which are in order so."""
-    tags = [f"category={category}", f"model={json_text(model)}" if model not in {b"null", b'""'} else "", f"source={source}"]
+    tags = [f"category={category}", f"model={json_text(model)}" if model not in {b"null", b'""'} else "", f"source={json_text(source)}"]
     return b",".join(_ENCODE(tag) for tag in tags if tag)
 
 
@@ -57,27 +53,14 @@ def _title(asked: bytes) -> bytes:
     return _ENCODE(make_title(json_text(asked)))
 
 
-def _plain(spreader: Spreader, fate: Fate, line: bytes, identity: bytes, text: bytes) -> bool:
-    found = decode_plain(line) if fate.reasons[0] != "with_changes" else None
-    if found is None or bytes(found[0].tags) != b"{}" or (fate.out is None and text == _NO_TEXT):
-        return False
-    run, asked, place = found
-    keyed, answer = spreader.part.keyed, bytes(run.response)
-    if fate.category == "rejected" and answer != b"null":
-        told = answer_line(spreader.scopes.get(run.source, run.source), run.task_id or "", json_text(answer))
-        if told is not None:
-            keyed["answers"].append(told)
-    if fate.out is not None:
-        spreader.keep_out(fate, identity, place)
-        return True
-    content, run_id = b"%b\\n\\n%b" % (asked[:-1], answer[1:]), bytes(run.run_id)
-    task = b"," + _ENCODE(f"task={run.task_id}") if run.task_id else b""
-    tags = _tags(fate.category, bytes(run.model), run.source)
-    keyed["rows"].append(_ROW % (identity, identity, _title(asked), content, tags, task, run_id, fate.score, content, place))
-    if fate.category in {"accepted", "partially_accepted"}:
-        keyed["permits"].append(b'%b[%b,%b,"%b"]' % (identity, place, run_id, embedded(content).encode()))
-    spreader.books.add("accepted", None)
-    return True
+def _compiled(spreader: Spreader) -> Any:
+    scopes = spreader.scopes
+
+    def group_of(source: bytes, task_id: bytes) -> bytes:
+        name = json_text(source)
+        return answer_group(scopes.get(name, name), json_text(task_id) if task_id != b"null" else "")
+
+    return _COMPILED and _COMPILED.SpreadDocuments(spreader.fates.of, _ENCODE, spreader.part.keyed, _title, _tags, group_of)
 
 
 def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:
@@ -94,8 +77,8 @@ def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tupl
 
 
 EXPORT = Export(
-    frozenset(), lambda one, config: keep_out(one), _spread, _gather, ((RAG, "rows"),), _QUARANTINE, decode_whole, document_permits, _plain,
-    looks=True,
+    frozenset(), lambda one, config: keep_out(one), _spread, _gather, ((RAG, "rows"),), _QUARANTINE, decode_whole, document_permits,
+    compiled=_compiled, looks=True,
 )  # fmt: skip
 """What is particular to documents for retrieval."""
 

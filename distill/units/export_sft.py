@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from distill.compiled import find_compiled
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
@@ -20,6 +21,7 @@ from distill.units.parts import KEY, PartWriter, sort_lines
 
 __all__ = ["EXPORT", "render_rows", "run_units"]
 
+_COMPILED = find_compiled("exports")
 _ENCODE = msgspec.json.Encoder().encode
 _NO_TEXT = b"0" * KEY
 _STANDS, _KEPT_OUT = b"0", b"1"
@@ -80,6 +82,6 @@ def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
     ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_lean, permits("imitate"), lost="lost",
-    compiled=lambda spreader, compiled: compiled.SpreadSft(spreader.fates.of, _ENCODE, spreader.part.keyed),
+    compiled=lambda spreader: _COMPILED and _COMPILED.SpreadSft(spreader.fates.of, _ENCODE, spreader.part.keyed),
 )  # fmt: skip
 """What is particular to SFT."""

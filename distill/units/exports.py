@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from distill.books import Books
-from distill.compiled import find_compiled
 from distill.errors import IntegrityError
 from distill.hashing import row_id
 from distill.jsonl import encode_trusted, row_decoder
@@ -25,12 +24,12 @@ from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.stages.export_common import leave_out
 from distill.units.cutting import Unit
 from distill.units.exceptions import Exceptions, index_exceptions, read_exceptions
+from distill.units.fates import Fates
 from distill.units.gists import Gists
 from distill.units.guard import Verdict, build_verdict, check_exports
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_ranges
-from distill.units.plain import Fate, Fates, id_of, place_of_plain
 from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
 
 __all__ = [
@@ -66,7 +65,6 @@ _WHOLE_SCORED = row_decoder(ScoredRun)
 _ROWS = msgspec.json.Decoder(list[ResolutionRow]).decode
 _ENCODE = msgspec.json.Encoder().encode
 _TEXT: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
-_COMPILED = find_compiled("exports")
 Left = list[tuple[int, bytes, bytes]]
 """Runs that are not plain: place in the range, line of evidence, scored row."""
 
@@ -90,12 +88,10 @@ class Export(NamedTuple):
     """Decodes the evidence fields it reads."""
     permit: Callable[[Verdict, Any], Iterator[tuple[str, bytes]]]
     """Yields what the firewall is told of a run, by section: from its scored row and the resolution, whatever the stage makes of it."""
-    plain: Callable[["Spreader", Fate, bytes, bytes, bytes], bool] | None = None
-    """Puts a plain run among those of its group from its evidence line, id and key of its text; False where it is not plain."""
     lost: str | None = None
     """Section that names the runs whose rows do not stand."""
-    compiled: Callable[["Spreader", Any], Any] | None = None
-    """Builds what does the same for a whole range at once, from `distill.compiled.exports`."""
+    compiled: Callable[["Spreader"], Any] = lambda spreader: None
+    """Builds what spreads the plain runs of a range from their bytes, a `distill.compiled.exports.Spread`, or None where nothing does."""
     looks: bool = False
     """Whether runs that their verdict alone keeps out are looked at all the same."""
 
@@ -130,45 +126,22 @@ class Spreader:
         self.scopes = {source.name: source.scope for source in context.config.sources}
         self.tasks = TaskKeys(self.scopes)
         self.fates = Fates(context.stage, self.export.keep_out, context.config)
-        self._compiled = self.export.compiled(self, _COMPILED) if _COMPILED is not None and self.export.compiled is not None else None
+        self._compiled = self.export.compiled(self)
 
     def take_range(self, evidence: bytes, scored: bytes, texts: bytes, spoken: frozenset[int]) -> tuple[int, int, Left]:
         """Spread the plain runs of a range; return how many rows of both kinds there are, and those that are not plain or are spoken of."""
-        if self._compiled is not None:
-            found: tuple[int, int, Left] = self._compiled.take(evidence, scored, texts, spoken)
-            for fate, times in self._compiled.kept_out():
-                self.fates.kept_out[fate.out] += times
-            return found
-        lines, verdicts, keys = evidence.split(b"\n")[:-1], scored.split(b"\n")[:-1], texts.hex().encode()
-        left = [
-            (i, line, verdict)
-            for i, (line, verdict) in enumerate(zip(lines, verdicts, strict=False))
-            if i in spoken or not self.take_plain(line, verdict, keys[i * KEY : i * KEY + KEY])
-        ]
-        return len(lines), len(verdicts), left
-
-    def take_plain(self, line: bytes, verdict: bytes, text: bytes) -> bool:
-        """Spread a run that is plain; tell whether it is."""
-        identity = id_of(line, verdict)
-        if identity is None or self.export.plain is None:
-            return False
-        fate = self.fates.of(verdict)
-        if fate.out is not None and not self.export.looks:
-            self.keep_out(fate, identity, place_of_plain(line) if fate.head else b"")
-            return True
-        return self.export.plain(self, fate, line, identity, text)
-
-    def keep_out(self, fate: Fate, identity: bytes, place: bytes) -> None:
-        """Count a plain run that its verdict alone keeps out, and keep its quarantine row."""
-        if fate.out is not None:
-            self.fates.kept_out[fate.out] += 1
-        if fate.head:
-            self.part.keyed["quarantine"].append(b'%b%b%b","provenance":%b%b' % (identity, fate.head, identity, place, fate.tail))
+        if self._compiled is None:
+            lines, verdicts = evidence.split(b"\n")[:-1], scored.split(b"\n")[:-1]
+            return len(lines), len(verdicts), [(i, *both) for i, both in enumerate(zip(lines, verdicts, strict=False))]
+        found: tuple[int, int, Left] = self._compiled.take(evidence, scored, texts, spoken)
+        for fate, times in self._compiled.kept_out():
+            self.books.add(*fate.out, times=times)
+        self.books.add("accepted", None, times=self._compiled.accepted)
+        self._compiled.accepted = 0
+        return found
 
     def close(self, path: str, **facts: Any) -> Part:
         """Write the part."""
-        for (kind, reason), times in self.fates.kept_out.items():
-            self.books.add(kind, reason, times=times)
         return self.part.save(path, {"books": self.books.facts(), **facts})
 
     def judge(self, one: Run) -> bool:

@@ -1,21 +1,24 @@
 """extract-playbooks over units: the runs of one group meet by its key, each with its evidence and that of its other rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
+from distill.compiled import find_compiled
 from distill.hashing import row_id
 from distill.jsonl import encode_row
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PLAYBOOKS, extract_playbooks
-from distill.units.exports import Export, grouped, run_export
+from distill.units.exports import Export, Spreader, grouped, run_export
 from distill.units.lean import decode_told
 from distill.units.parts import KEY, PartWriter, sort_lines
 
 __all__ = ["EXPORT", "run_units"]
 
+_COMPILED = find_compiled("documents")
+_TEXT: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 _ENCODE = msgspec.json.Encoder().encode
 run_units = run_export
 
@@ -34,6 +37,19 @@ class _Judged(msgspec.Struct, array_like=True, gc=False):
 
 
 _VERDICT = msgspec.json.Decoder(_Judged).decode
+
+
+def _compiled(spreader: Spreader) -> Any:
+    scopes = spreader.scopes
+
+    def group_of(source: bytes, task_id: bytes) -> tuple[bytes, bytes]:
+        name, group = _TEXT(source), _TEXT(task_id)
+        scope = scopes.get(name, name)
+        return row_id("group", scope, group).encode(), _ENCODE((scope, group))[:-1]
+
+    if _COMPILED is None or spreader.config.playbooks.group_by != "task_id":
+        return None
+    return _COMPILED.SpreadMembers(spreader.fates.of, _ENCODE, spreader.part.keyed, group_of)
 
 
 def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:
@@ -71,6 +87,6 @@ def _gather_group(lines: list[bytes], config: Any, part: PartWriter) -> Iterator
 
 EXPORT = Export(
     frozenset(), lambda one, config: None, _spread, _gather, ((PLAYBOOKS, "playbooks"),), None, decode_told,
-    lambda one, config: iter(()),
+    lambda one, config: iter(()), compiled=_compiled,
 )  # fmt: skip
 """What is particular to playbooks."""

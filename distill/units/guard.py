@@ -40,7 +40,8 @@ from distill.units.parts import (
 from distill.units.workshop import Context, Job, Workshop
 
 __all__ = [
-    "Verdict", "answer_line", "build_verdict", "check_exports", "check_range", "claim_line", "document_permits", "embed_bucket",
+    "Verdict", "answer_group",
+    "answer_line", "build_verdict", "check_exports", "check_range", "claim_line", "document_permits", "embed_bucket",
     "embedded", "join_bucket",    "permits", "use_of",
 ]  # fmt: skip
 
@@ -129,7 +130,12 @@ def answer_line(scope: str, group: str, answer: str) -> bytes | None:
     text = normalise(answer)
     if len(text) < _SHORT:
         return None
-    return group_key(f"{scope}:{group}" if scope else group) + _PERMIT + _ENCODE(text)
+    return answer_group(scope, group) + _PERMIT + _ENCODE(text)
+
+
+def answer_group(scope: str, group: str) -> bytes:
+    """Return the key under which the rejected answers of a task meet its documents."""
+    return group_key(f"{scope}:{group}" if scope else group)
 
 
 @lru_cache(maxsize=256)
@@ -192,8 +198,10 @@ def _check_rows(part_path: str, reading: Reading, data: bytes) -> Part:
 def _compiled_reader(part: PartWriter, reading: Reading) -> Any:
     """Return what reads the rows of an export that are good in every way as bytes, or None."""
     kind = ROW_TYPES[reading.path]
-    if _COMPILED is None or kind is RagRow:
+    if _COMPILED is None:
         return None
+    if kind is RagRow:
+        return _COMPILED.DocumentReader(read_ranges(reading.permits))
     if kind is PreferenceRow:
         return _COMPILED.PairReader(read_ranges(reading.pairs), part.keyed["claims"])
     return _COMPILED.TrainedReader(read_ranges(reading.permits), kind is SftRow)

@@ -1,0 +1,219 @@
+"""Plain runs as documents for retrieval, and as members of the groups that playbooks are made of (`distill.compiled.exports`)."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free, malloc
+
+from distill.compiled.exports cimport KEY, MARGIN, Ending, Row, Spread, has_text, is_empty, is_plain, is_same, put_bytes
+from distill.compiled.parts cimport Lines
+from distill.compiled.scan cimport (
+    DISTILL_SOURCE, E_ATTEMPTS, E_CORRECTED, E_ID, E_MESSAGES, E_MODEL, E_REFERENCE, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE, E_TAGS,
+    E_TASK_ID, PUT, PUT_SPAN, b3_hash_many, b3_message, buffer, free_buffer, is_null, is_text, make_room, put, put_hex, span, write_normal,
+)
+
+SOURCE = DISTILL_SOURCE
+
+cdef enum:
+    SHORT = 20  # characters of an answer that are too few to be told
+    HASH = 32
+
+cdef struct Hashed:
+    size_t content  # where it starts among the rows
+    size_t size
+    size_t place  # where the digits of its hash go among the permits
+
+
+cdef class SpreadDocuments(Spread):
+    """Documents of runs, what the firewall lets be embedded of each, and the answers that no playbook of their task may embed."""
+
+    cdef Lines rows, permits, answers
+    cdef object title_of, tags_of, group_of
+    cdef bytes asked_before, title, task, source, group
+    cdef buffer hashed, normal
+
+    def __init__(self, fate_of, encode, keyed, title_of, tags_of, group_of):
+        """Take also what gives, as bytes: the title of a user text, the tags of a category, model and source, the key of a task's answers."""
+        Spread.__init__(self, fate_of, encode, keyed)
+        self.rows, self.permits, self.answers = keyed["rows"], keyed["permits"], keyed["answers"]
+        self.title_of, self.tags_of, self.group_of = title_of, tags_of, group_of
+        self.asked_before = self.title = self.task = self.source = self.group = b""
+
+    def __dealloc__(self):
+        free_buffer(&self.hashed)
+        free_buffer(&self.normal)
+
+    cdef bint _looks(self) noexcept:
+        return True
+
+    cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
+        cdef span *fields = row.fields
+        if not is_plain(row, ending, ending.out) or not is_text(fields[E_TAGS], "{}"):
+            return False
+        if ending.rejected and not is_null(fields[E_RESPONSE]) and not self._tell_answer(fields):
+            return False
+        if ending.out:
+            self._keep_out(row, ending)
+            return True
+        self._write_place(row)
+        self._write_asked(row)
+        self._put_document(row, ending, size)
+        self.accepted += 1
+        return True
+
+    cdef bint _tell_answer(self, span *fields) except -1:
+        """Tell a rejected answer with white space made one, where it is long enough; false where Python must spell it."""
+        cdef Py_ssize_t size, i, characters = 0
+        cdef buffer *body = &self.answers.body
+        cdef const char *normal
+        if make_room(&self.normal, fields[E_RESPONSE].size):
+            raise MemoryError
+        normal = self.normal.data
+        size = write_normal(fields[E_RESPONSE], self.normal.data)
+        if size < 0:
+            return False
+        for i in range(size):
+            if <unsigned char>normal[i] < 32:
+                return False
+            characters += (<unsigned char>normal[i] & 0xC0) != 0x80
+        if characters < SHORT:
+            return True
+        if not (is_same(self.task, fields[E_TASK_ID]) and is_same(self.source, fields[E_SOURCE])):
+            self.task = PyBytes_FromStringAndSize(fields[E_TASK_ID].at, fields[E_TASK_ID].size)
+            self.source = PyBytes_FromStringAndSize(fields[E_SOURCE].at, fields[E_SOURCE].size)
+            self.group = self.group_of(self.source, self.task)
+        if make_room(body, 2 * size + PyBytes_GET_SIZE(self.group) + MARGIN):
+            raise MemoryError
+        put_bytes(body, self.group)
+        PUT(body, 'P"')
+        for i in range(size):
+            if normal[i] == c'"' or normal[i] == c"\\":
+                PUT(body, "\\")
+            put(body, normal + i, 1)
+        PUT(body, '"')
+        self.answers.end()
+        return True
+
+    cdef int _put_document(self, Row *row, Ending ending, size_t size) except -1:
+        cdef span *fields = row.fields
+        cdef span asked
+        cdef Hashed one
+        cdef buffer *body
+        asked.at, asked.size = self.asked.data, self.asked.size
+        if not is_same(self.asked_before, asked):
+            self.asked_before = PyBytes_FromStringAndSize(asked.at, asked.size)
+            self.title = self.title_of(self.asked_before)
+        tags = self.tags_of(
+            ending.fate.category, PyBytes_FromStringAndSize(fields[E_MODEL].at, fields[E_MODEL].size),
+            PyBytes_FromStringAndSize(fields[E_SOURCE].at, fields[E_SOURCE].size),
+        )
+        body = self._room(self.rows, 2 * size + 2 * asked.size + PyBytes_GET_SIZE(self.title) + PyBytes_GET_SIZE(tags))
+        put(body, fields[E_ID].at + 1, KEY)
+        PUT(body, '{"id":')
+        PUT_SPAN(body, fields[E_ID])
+        PUT(body, ',"kind":"run","title":')
+        put_bytes(body, self.title)
+        PUT(body, ',"content":')
+        one.content = body.size
+        put(body, asked.at, asked.size - 1)
+        PUT(body, "\\n\\n")
+        put(body, fields[E_RESPONSE].at + 1, fields[E_RESPONSE].size - 1)
+        one.size = body.size - one.content
+        PUT(body, ',"tags":[')
+        put_bytes(body, tags)
+        if not is_empty(fields[E_TASK_ID]):
+            PUT(body, ',"task=')
+            put(body, fields[E_TASK_ID].at + 1, fields[E_TASK_ID].size - 1)
+        PUT(body, '],"source_run_ids":[')
+        PUT_SPAN(body, fields[E_RUN_ID])
+        PUT(body, '],"failed_run_ids":[],"success_score":')
+        put_bytes(body, ending.score)
+        PUT(body, ',"embedding_text":')
+        put(body, body.data + one.content, one.size)
+        PUT(body, ',"provenance":')
+        put(body, self.where.data, self.where.size)
+        PUT(body, "}")
+        self.rows.end()
+        if ending.embedded:
+            self._permit(row, &one, size)
+        return 0
+
+    cdef int _permit(self, Row *row, Hashed *one, size_t size) except -1:
+        """Permit a document that embeds just this text; its hash is put in when all are taken."""
+        cdef buffer *body = self._room(self.permits, size)
+        put(body, row.fields[E_ID].at + 1, KEY)
+        PUT(body, "[")
+        put(body, self.where.data, self.where.size)
+        PUT(body, ",")
+        PUT_SPAN(body, row.fields[E_RUN_ID])
+        PUT(body, ',"document ')
+        one.place = body.size
+        body.size += 2 * HASH
+        PUT(body, '"]')
+        if make_room(&self.hashed, sizeof(Hashed)):
+            raise MemoryError
+        put(&self.hashed, <const char *>one, sizeof(Hashed))
+        return self.permits.end()
+
+    cdef int _finish(self) except -1:
+        cdef size_t count = self.hashed.size // sizeof(Hashed), i
+        cdef Hashed *each = <Hashed *>self.hashed.data
+        cdef b3_message *messages = <b3_message *>malloc(count * sizeof(b3_message) + 1)
+        cdef uint8_t *digests = <uint8_t *>malloc(count * HASH + 1)
+        cdef buffer out
+        try:
+            if messages == NULL or digests == NULL:
+                raise MemoryError
+            for i in range(count):
+                messages[i].data, messages[i].length = <const uint8_t *>self.rows.body.data + each[i].content, each[i].size
+            b3_hash_many(messages, count, digests, HASH)
+            for i in range(count):
+                out.data, out.size, out.room = self.permits.body.data, each[i].place, 0
+                put_hex(&out, digests + i * HASH, HASH)
+        finally:
+            free(messages)
+            free(digests)
+        self.hashed.size = 0
+        return 0
+
+
+cdef class SpreadMembers(Spread):
+    """Runs as members of their group, each with its evidence."""
+
+    cdef Lines groups
+    cdef object group_of
+    cdef bytes source, task, key, head
+
+    def __init__(self, fate_of, encode, keyed, group_of):
+        """Take also what gives the key of a group, and its scope and name as the start of a JSON list, from a source and a task as JSON."""
+        Spread.__init__(self, fate_of, encode, keyed)
+        self.groups, self.group_of = keyed["groups"], group_of
+        self.source = self.task = self.key = self.head = b""
+
+    cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
+        cdef span *fields = row.fields
+        if is_null(fields[E_TASK_ID]) or not is_null(fields[E_CORRECTED]) or not is_null(fields[E_MESSAGES]):
+            return False
+        if b'"infrastructure"' in PyBytes_FromStringAndSize(fields[E_SIGNALS].at, fields[E_SIGNALS].size):
+            return False
+        if not (is_same(self.task, fields[E_TASK_ID]) and is_same(self.source, fields[E_SOURCE])):
+            self.task = PyBytes_FromStringAndSize(fields[E_TASK_ID].at, fields[E_TASK_ID].size)
+            self.source = PyBytes_FromStringAndSize(fields[E_SOURCE].at, fields[E_SOURCE].size)
+            self.key, self.head = self.group_of(self.source, self.task)
+        cdef buffer *body = self._room(
+            self.groups, size + PyBytes_GET_SIZE(self.key) + PyBytes_GET_SIZE(self.head) + PyBytes_GET_SIZE(ending.reasons)
+        )
+        put_bytes(body, self.key)
+        put(body, fields[E_ID].at + 1, KEY)
+        put_bytes(body, self.head)
+        PUT(body, ",")
+        put_bytes(body, ending.category)
+        PUT(body, ",")
+        put_bytes(body, ending.reasons)
+        PUT(body, ",")
+        put_bytes(body, ending.score)
+        PUT(body, ",")
+        PUT_SPAN(body, fields[E_ATTEMPTS])
+        PUT(body, ",null,false]\t")
+        put(body, row.line, size)
+        self.groups.end()
+        return True
