@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.compiled import find_compiled
@@ -24,6 +24,7 @@ from distill.units.gists import KeyOfText
 PARTS: Any = find_compiled("parts")
 pytestmark = pytest.mark.skipif(PARTS is None, reason="the compiled loops were not built: no compiler, or DISTILL_COMPILED=0")
 
+MANY = settings(max_examples=5000 if os.environ.get("DISTILL_SLOW") == "1" else 150, deadline=None)
 LENGTHS = (0, 1, 3, 63, 64, 65, 127, 128, 1023, 1024, 1025, 2047, 2048, 2049, 3072, 3073, 4096, 5121, 8192, 9000, 16385, 70000)
 TEXT = st.one_of(
     st.text(max_size=12), st.sampled_from(["\u00a0a\u2003 b\x1c", "a \u0085", "\x00\x1f\x7f", "\\/", '/\b\f\n\r\t"', "🙂\ud7ff\ue000"])
@@ -112,6 +113,7 @@ def test_hashes_are_those_of_the_package() -> None:
     assert PARTS.hash_messages([bytes(length) for length in LENGTHS]) == [blake3(bytes(length)).digest() for length in LENGTHS]
 
 
+@MANY
 @given(st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.binary(max_size=20)), max_size=40))
 def test_lines_are_sorted_and_summed_as_in_python(keyed: list[tuple[bytes, bytes]]) -> None:
     """Sorted lines, where the slots start, and their sums; equal lines stay, in any number."""
@@ -143,6 +145,7 @@ def test_sums_of_pieces_out_of_order_are_refused() -> None:
         PARTS.short_sums(b"abc", array("I", [0, 9]))
 
 
+@MANY
 @given(st.sampled_from(sorted(FORMATS)), CHANGES, DROPPED, st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")]), st.booleans())
 def test_a_row_that_is_taken_is_what_the_reference_reads(
     name: str, changes: dict[str, Any], dropped: set[str], how: tuple[str, str], ascii_only: bool
@@ -155,6 +158,7 @@ def test_a_row_that_is_taken_is_what_the_reference_reads(
     assert found is None or found == by_reference(name, raw)
 
 
+@MANY
 @given(st.sampled_from(sorted(FORMATS)), st.dictionaries(st.sampled_from(KNOWN), TEXT, max_size=4), st.booleans())
 def test_every_text_is_taken_as_it_is_spelt_or_spelt_anew(name: str, texts: dict[str, str], ascii_only: bool) -> None:
     """Escapes, controls, white space of every script: where only texts change, the row is taken and is what the reference reads."""
@@ -167,6 +171,7 @@ def test_every_text_is_taken_as_it_is_spelt_or_spelt_anew(name: str, texts: dict
     assert found == by_reference(name, raw)
 
 
+@MANY
 @given(st.sampled_from(sorted(FORMATS)), st.sampled_from(KNOWN), SPELT_ODDLY)
 def test_what_is_spelt_oddly_is_left_or_read_as_the_reference_reads_it(name: str, field: str, value: bytes) -> None:
     """Escapes that are none, bytes that are no UTF-8, numbers in every dress, keys twice: never taken as something else."""
@@ -178,6 +183,7 @@ def test_what_is_spelt_oddly_is_left_or_read_as_the_reference_reads_it(name: str
     assert found is None or found == by_reference(name, raw)
 
 
+@MANY
 @given(st.sampled_from(sorted(FORMATS)), st.integers(0, 600), st.binary(max_size=3), st.integers(0, 4))
 def test_no_damage_goes_unseen(name: str, place: int, put: bytes, cut: int) -> None:
     """Bytes overwritten or cut anywhere: what is taken is what the reference reads."""
