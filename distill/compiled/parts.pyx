@@ -1,7 +1,7 @@
 """The keyed lines of a part, and the merge of a bucket: lines are sorted where they lie, as bytes (`distill.units.parts`)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy
 from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
@@ -63,6 +63,9 @@ cdef class Lines:
         cdef char *out
         if lines == NULL:
             raise MemoryError
+        if self.body.size + count > <size_t>UINT32_MAX:
+            free(lines)
+            raise OverflowError("a section of a part is beyond 4 GB")
         data = PyBytes_FromStringAndSize(NULL, self.body.size + count)
         out = PyBytes_AS_STRING(data)
         with nogil:
