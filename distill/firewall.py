@@ -171,7 +171,7 @@ def _broken_turns(row: SftRow | PromptCompletionRow | PreferenceRow, verdicts: V
 def _bad_pair(row: PreferenceRow, verdicts: Verdicts) -> str | None:
     if row.chosen_run_id == row.rejected_run_id:
         return f"a self-pair of run {row.chosen_run_id!r}"
-    if normalise(row.chosen[-1].content) == normalise(row.rejected[-1].content):
+    if row.chosen and row.rejected and normalise(row.chosen[-1].content) == normalise(row.rejected[-1].content):
         return "chosen and rejected have equal text"
     return None
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import sys
 from array import array
 from typing import Any
 
@@ -11,6 +12,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distill import compiled
 from distill.compiled import find_compiled
 from distill.config import Config, Source
 from distill.formats import outcomes, scrum_reviews
@@ -224,16 +226,74 @@ def test_rows_that_are_left_keep_their_place_among_the_others() -> None:
     assert [abs(before - count * one) < 4 for *_, before, count in left] == [True] * 3  # numbers of lines and offsets differ in length
 
 
+def clear() -> None:
+    """Forget what was loaded."""
+    find_compiled.cache_clear()
+    compiled._load.cache_clear()
+
+
 def test_it_can_be_switched_off_and_an_old_build_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """`DISTILL_COMPILED=0` goes without; a module that was built from another source says so and is not used."""
-    find_compiled.cache_clear()
+    clear()
     monkeypatch.setitem(os.environ, "DISTILL_COMPILED", "0")
     assert find_compiled("parts") is None
-    find_compiled.cache_clear()
+    clear()
     monkeypatch.delitem(os.environ, "DISTILL_COMPILED")
     monkeypatch.setattr("distill.compiled._source", lambda: "another")
     with pytest.warns(UserWarning, match="built from another source"):
         assert find_compiled("parts") is None
+    clear()
     monkeypatch.undo()
-    find_compiled.cache_clear()
+    monkeypatch.setitem(sys.modules, "distill.compiled.guard", None)
+    assert find_compiled("parts") is None
+    monkeypatch.undo()
+    clear()
     assert find_compiled("parts") is PARTS
+
+
+EVIDENCE = (
+    b'{"schema_version":1,"id":"%b","run_id":%b,"task_id":"t","source":"s","created_at":null,"model":null,"provider":null,"role":null,"instruction":"q",'
+    b'"context":null,"messages":null,"response":"a","corrected_response":null,"signals":[],"attempts":1,"errors":[],"lessons":[],"reference":[],"tags":{},'
+    b'"cost_usd":null,"latency_ms":null,"tokens":null,"group":null,"subject":null,"provenance":{"source_file":"f","line":1,"member":null,"index":null,'
+    b'"key":null,"offset":0,"sig_hash":"h","recorded_at":null}}\n'
+)
+
+
+@pytest.mark.parametrize("run_id", [b"1", b"", b'"', b'"\xff"', b'"a\tb"', b"{]", b"nul"])
+def test_evidence_that_is_not_ours_is_left(run_id: bytes) -> None:
+    """A line whose texts are no strings is never cut by its quotes, also where its verdict is known; Python says what is wrong with it."""
+    verdict = type("Verdict", (), {"tail": b',"category":"accepted"}', "letter": b"g"})()
+    left: list[bytes] = []
+
+    def other(line: bytes, text: bytes, offset: int) -> bytes:
+        left.append(line)
+        return b"left\n"
+
+    rows = find_compiled("score").Rows(lambda line: verdict, lambda source: b"head", PARTS.Lines(), PARTS.Lines())
+    good, bad = EVIDENCE % (b"a" * 32, b'"r"'), EVIDENCE % (b"b" * 32, run_id)
+
+    scored, met, count = rows.take(good + bad, bytes(32), 0, other)
+
+    assert (left, [times for _, times in met], count) == ([bad[:-1]], [1], 2)
+    assert scored.endswith(b'"accepted"}\nleft\n')
+
+
+def test_a_block_that_ends_within_a_line_gives_no_line() -> None:
+    """What no newline ends is no line, as in Python; nothing is written beyond what was measured."""
+    assert PARTS.sort_blocks([b"b\na", b"c\n"]) == [b"b", b"c"]
+    assert PARTS.merge_rows([b"{"] * 6000) == (b"", 0)
+
+
+def test_pairs_are_those_of_the_last_call() -> None:
+    """Nothing of a bucket is left when the next one is taken; witnesses that are too short to be any are passed over."""
+    side = b'%b%b["%b",%b,"%b","%b","",false,"r","p",[["user","q",false],["assistant","%b",false]]]\n'
+    sides = [(b"1", b"true", b"good"), (b"2", b"false", b"bad")]
+    block = b"".join(side % (b"t" * 32, n * 32, n * 32, chosen, text, n, text) for n, chosen, text in sides)
+    gather = find_compiled("pairs").Gather(4, False, 100)
+    first, second, witnesses = PARTS.Lines(), PARTS.Lines(), PARTS.Lines()
+
+    assert gather.take([block], first, PARTS.Lines()) == gather.take([block], second, witnesses) == ({None: 2}, [])
+    assert len(first) == len(second) == len(witnesses) == 1
+    row = first.finish()[0][32:]
+    reader = find_compiled("guard").PairReader([b"0\n", witnesses.finish()[0]], PARTS.Lines())
+    reader.take(row + row, lambda number, line, before: before)

@@ -21,17 +21,27 @@ _FOLDER = Path(__file__).parent
 
 @cache
 def find_compiled(name: str) -> Any:
-    """Return a compiled module, or None where it was not built, is out of date, or `DISTILL_COMPILED=0` switches it off."""
-    if os.environ.get(_OFF) == "0":
-        return None
-    try:
-        module = import_module(f"distill.compiled.{name}")
-    except ImportError:
-        return None
-    if module.SOURCE.decode() != _source():
-        warnings.warn(f"distill.compiled.{name} was built from another source; install distill again to build it", stacklevel=2)
-        return None
-    return module
+    """Return a compiled module, or None: they hand lines to each other, so that all are used or none.
+
+    None is used where one was not built, is out of date, or `DISTILL_COMPILED=0` switches them off.
+    """
+    return _load().get(name)
+
+
+@cache
+def _load() -> dict[str, Any]:
+    """Return every compiled module by its name; nothing where not every one can be used."""
+    found: dict[str, Any] = {}
+    for path in sorted(_FOLDER.glob("*.pyx")) if os.environ.get(_OFF) != "0" else ():
+        try:
+            module = import_module(f"distill.compiled.{path.stem}")
+        except ImportError:
+            return {}
+        if module.SOURCE.decode() != _source():
+            warnings.warn(f"distill.compiled.{path.stem} was built from another source; install distill again to build it", stacklevel=3)
+            return {}
+        found[path.stem] = module
+    return found
 
 
 @cache

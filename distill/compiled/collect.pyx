@@ -83,6 +83,8 @@ cdef class PlainRows:
         """Take what the fields of the log become, by name; what ids are hashed after; the source and the file as JSON; a time for all rows or
         none; and what gives the signals of a row from its bytes, and a time in UTC, both as JSON, None where Python must look at the row."""
         cdef int i
+        if len(fields) > FIELDS:
+            raise ValueError(f"{len(fields)} fields, at most {FIELDS} are known")
         self.names = {name.encode(): SLOT_NAMES[slot] for name, slot in fields.items()}
         self.known = 0
         for name, slot in self.names.items():
@@ -106,7 +108,7 @@ cdef class PlainRows:
         """Return the sets of signals that were met, as JSON, and how often."""
         return [((<_Said>one).signals, (<_Said>one).times) for one in self.said.values() if (<_Said>one).times]
 
-    def take(self, bytes data, size_t lines, size_t offset, size_t longest):
+    def take(self, bytes data not None, size_t lines, size_t offset, size_t longest):
         """Take the plain rows of whole lines, before which so many lines and bytes stand in the log.
 
         Return their evidence, its ids and the keys of its texts, 16 bytes each, and the lines that are left: number, place in `data`, length,

@@ -43,7 +43,7 @@ cdef class Spread:
         free_buffer(&self.asked)
         free_buffer(&self.where)
 
-    def take(self, bytes evidence, bytes scored, bytes texts, spoken):
+    def take(self, bytes evidence not None, bytes scored not None, bytes texts not None, spoken):
         """Spread the plain runs of a range of evidence and its scored rows, but for those whose numbers are in `spoken`.
 
         `texts` are the keys of their texts, 16 bytes each. Return how many rows there are of both, and those that are left: number,

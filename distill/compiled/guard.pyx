@@ -137,7 +137,7 @@ cdef class Reader:
         """Tell whether a row is good in every way; its id is put into `identity`."""
         return False
 
-    def take(self, bytes data, other):
+    def take(self, bytes data not None, other):
         """Read every row; `other(number, line, before)` looks at one that is not good at once, and returns its id. Return first and last id."""
         cdef const char *p = PyBytes_AS_STRING(data)
         cdef const char *end = p + PyBytes_GET_SIZE(data)
@@ -355,7 +355,7 @@ cdef class PairReader(Reader):
     cdef size_t place
     cdef buffer normal
 
-    def __init__(self, list runs, Lines claims):
+    def __init__(self, list runs, Lines claims not None):
         self.runs, self.claims = Sorted(runs), claims
 
     def __dealloc__(self):
@@ -384,7 +384,7 @@ cdef class PairReader(Reader):
     cdef const char *_runs_of(self, const char *identity) noexcept:
         """Return the ids of the two runs of a pair; NULL where there are none. Pairs come in the order of their ids, as these lines do."""
         cdef line *lines = self.runs.lines
-        if self.place > 0 and memcmp(lines[self.place - 1].at, identity, KEY) >= 0:
+        if self.place > 0 and (lines[self.place - 1].size < KEY or memcmp(lines[self.place - 1].at, identity, KEY) >= 0):
             self.place = 0
         while self.place < self.runs.count and (lines[self.place].size < KEY or memcmp(lines[self.place].at, identity, KEY) < 0):
             self.place += 1

@@ -68,10 +68,14 @@ cdef class Gather:
         free_buffer(&self.candidates)
         free_buffer(&self.pairs)
 
-    def take(self, list blocks, Lines rows, Lines witnesses):
+    def take(self, list blocks, Lines rows not None, Lines witnesses not None):
         """Add the rows of the pairs and which two runs each is of; return how many runs met which reason, and the tasks that are left."""
         cdef Sorted found = Sorted(blocks)
         cdef size_t i = 0, j, k
+        self.pairs.size = 0
+        for i in range(4):
+            self.met[i] = 0
+        i = 0
         left = []
         while i < found.count:
             j = i + 1

@@ -40,6 +40,8 @@ cdef class Lines:
 
     cpdef append(self, bytes one):
         """Add a line."""
+        if one is None:
+            raise TypeError("a line is bytes")
         if make_room(&self.body, PyBytes_GET_SIZE(one)):
             raise MemoryError
         put(&self.body, PyBytes_AS_STRING(one), PyBytes_GET_SIZE(one))
@@ -55,19 +57,19 @@ cdef class Lines:
         cdef size_t count = len(self), i, start = 0, place = 0
         cdef int slot
         cdef size_t *ends = <size_t *>self.ends.data
-        cdef line *lines = <line *>malloc(count * sizeof(line) + 1)
+        cdef line *lines
         cdef uint32_t slots[SLOTS + 1]
         cdef b3_message pieces[SLOTS]
         cdef uint8_t sums[SLOTS * SUM]
         cdef size_t full = 0
         cdef char *out
-        if lines == NULL:
-            raise MemoryError
         if self.body.size + count > <size_t>UINT32_MAX:
-            free(lines)
             raise OverflowError("a section of a part is beyond 4 GB")
         data = PyBytes_FromStringAndSize(NULL, self.body.size + count)
         out = PyBytes_AS_STRING(data)
+        lines = <line *>malloc(count * sizeof(line) + 1)
+        if lines == NULL:
+            raise MemoryError
         with nogil:
             for i in range(count):
                 lines[i].at = self.body.data + start
@@ -107,19 +109,22 @@ cdef inline bint _is_before(const char *first, line one) noexcept nogil:
 cdef class Sorted:
     """Lines of blocks of bytes without their newlines, sorted; the blocks are kept."""
 
-    def __init__(self, list blocks):
+    def __init__(self, list blocks not None):
         cdef const char *p
         cdef const char *end
         cdef const char *stop
         cdef line one
         self.blocks = blocks
         for block in blocks:
+            if not isinstance(block, bytes):
+                raise TypeError("a block is bytes")
             p = PyBytes_AS_STRING(block)
             end = p + PyBytes_GET_SIZE(block)
             self.bytes += PyBytes_GET_SIZE(block)
             while p < end:
                 stop = <const char *>memchr(p, c"\n", end - p)
-                stop = end if stop == NULL else stop
+                if stop == NULL:
+                    break  # no line
                 one.at, one.size, one.first = p, stop - p, first_of(p, stop - p)
                 if make_room(&self.found, sizeof(line)):
                     raise MemoryError
@@ -132,7 +137,7 @@ cdef class Sorted:
         free_buffer(&self.found)
 
 
-def merge_rows(list blocks):
+def merge_rows(list blocks not None):
     """Return the rows of sorted lines in the order of their keys, without the keys, and how many there are.
 
     A row starts at the brace; a line that is one byte longer than a key says that the rows of that key do not stand.
@@ -167,7 +172,7 @@ cdef bint _put_row(buffer *rows, line one) noexcept nogil:
     return True
 
 
-def sort_blocks(list blocks):
+def sort_blocks(list blocks not None):
     """Return the lines of blocks of bytes without their newlines, sorted."""
     cdef Sorted found = Sorted(blocks)
     cdef size_t i
@@ -183,7 +188,7 @@ cdef class Table:
     cdef size_t offset, sum, sums
     cdef const uint32_t *slots
 
-    def __init__(self, path, size_t offset, bytes index, fresh):
+    def __init__(self, path, size_t offset, bytes index not None, fresh):
         """Take the file, where the section starts in it, its index, and whether it was written in this build."""
         if <size_t>PyBytes_GET_SIZE(index) < sizeof(uint32_t) * (SLOTS + 1):
             raise ValueError("an index is too short")
@@ -238,6 +243,11 @@ def read_blocks(ranges):
 def hash_messages(list messages, Py_ssize_t size=32):
     """Return the first bytes of the blake3 of each message."""
     cdef size_t count = len(messages), i
+    if not 0 < size <= 32:
+        raise ValueError(f"a hash has 32 bytes, not {size}")
+    for one in messages:
+        if not isinstance(one, bytes):
+            raise TypeError("a message is bytes")
     cdef b3_message *each = <b3_message *>malloc(count * sizeof(b3_message) + 1)
     out = PyBytes_FromStringAndSize(NULL, count * size)
     if each == NULL:
@@ -250,7 +260,7 @@ def hash_messages(list messages, Py_ssize_t size=32):
     return [out[i * size : i * size + size] for i in range(count)]
 
 
-def short_sums(bytes data, const uint32_t[::1] ends):
+def short_sums(bytes data not None, const uint32_t[::1] ends):
     """Return the first 16 bytes of the blake3 of each piece of `data`, joined; `ends` are the ends of the pieces, the first one's start before.
 
     The caller has seen to it that they lie in `data`, in order.

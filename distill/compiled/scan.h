@@ -110,12 +110,20 @@ static const literal SCORED_KEYS[S_COUNT] = {
     LITERAL("{\"schema_version\":"), LITERAL(",\"evidence_id\":"), LITERAL(",\"run_id\":"), LITERAL(",\"task_id\":"),
 };
 
-/* The fields of a line of evidence; false where it is not written as this build writes it. */
+static inline const char *check_string(const char *p, const char *end);
+
+static inline int is_string(span one) { return check_string(one.at, one.at + one.size) == one.at + one.size; }
+
+/* The fields of a line of evidence; false where it is not written as this build writes it. Texts that are read are strings or null. */
 static inline int read_evidence(const char *p, const char *end, span *fields, span *place) {
+    static const int texts[] = {E_RUN_ID, E_TASK_ID, E_MODEL, E_INSTRUCTION, E_CONTEXT, E_RESPONSE};
     const char *after = read_fields(p, end, EVIDENCE_KEYS, E_COUNT, fields);
-    if (after != end || fields[E_ID].size != 34 || *fields[E_ID].at != '"') return 0;
+    if (after != end || fields[E_ID].size != 34 || !is_string(fields[E_ID]) || !is_string(fields[E_SOURCE])) return 0;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (!is_null(fields[texts[i]]) && !is_string(fields[texts[i]])) return 0;
     const char *inner = fields[E_PROVENANCE].at;
-    return read_fields(inner, inner + fields[E_PROVENANCE].size, PLACE_KEYS, P_COUNT, place) == after - 1;
+    if (read_fields(inner, inner + fields[E_PROVENANCE].size, PLACE_KEYS, P_COUNT, place) != after - 1) return 0;
+    return is_string(place[P_FILE]) && is_string(place[P_SIG_HASH]);
 }
 
 /* The id of a scored row, 32 digits, and where its verdict starts; false where it is not written as this build writes it. */
@@ -130,7 +138,7 @@ static inline int read_scored(const char *p, const char *end, const char **id, c
         if (p == NULL) return 0;
         fields[i].size = (size_t)(p - fields[i].at);
     }
-    if (fields[S_ID].size != 34 || (size_t)(end - p) < sizeof next - 1 || memcmp(p, next, sizeof next - 1) != 0) return 0;
+    if (fields[S_ID].size != 34 || !is_string(fields[S_ID]) || (size_t)(end - p) < sizeof next - 1 || memcmp(p, next, sizeof next - 1) != 0) return 0;
     *id = fields[S_ID].at + 1;
     *verdict = p;
     return 1;
@@ -376,7 +384,7 @@ static inline int make_room(buffer *b, size_t more) {
 
 /* The caller made room. */
 static inline void put(buffer *b, const char *from, size_t size) {
-    memcpy(b->data + b->size, from, size);
+    if (size) memcpy(b->data + b->size, from, size);
     b->size += size;
 }
 
@@ -427,7 +435,7 @@ static inline int compare_lines(const void *left, const void *right) {
     const line *a = left, *b = right;
     if (a->first != b->first) return a->first < b->first ? -1 : 1;
     size_t size = a->size < b->size ? a->size : b->size;
-    int order = memcmp(a->at, b->at, size);
+    int order = size ? memcmp(a->at, b->at, size) : 0;
     if (order) return order;
     return a->size < b->size ? -1 : a->size > b->size;
 }

@@ -47,7 +47,7 @@ cdef class Rows:
     cdef Row rows[BATCH]
     cdef void *found[BATCH]  # each a _Verdict that `verdicts` holds
 
-    def __init__(self, judge, head_of, Lines runs, Lines texts):
+    def __init__(self, judge, head_of, Lines runs not None, Lines texts not None):
         """Take what judges a row from its bytes, and what gives the head of the run keys of a source, None where an id is a run's key."""
         self.judge, self.head_of, self.runs, self.texts = judge, head_of, runs, texts
         self.verdicts, self.heads = {}, {}
@@ -57,7 +57,7 @@ cdef class Rows:
         free_buffer(&self.names)
         free_buffer(&self.said)
 
-    def take(self, bytes evidence, bytes texts, size_t piece, other):
+    def take(self, bytes evidence not None, bytes texts not None, size_t piece, other):
         """Judge the rows of a range; return the bytes of their scored rows, the verdicts and how many met each, and how many rows there are.
 
         `other(line, text, offset)` judges one that is not written as this build writes it, adds its keys and returns its scored row.

@@ -223,7 +223,7 @@ class _Look:
             self._claim = _CLAIMS[self._kind](self._part, self._reading)
         try:
             row = self._decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             row = decode_document(line, self._kind, place=f"{self._reading.path}: line {number} of a range")
         if row.id <= before:
             self._found.append((number, f"[order] id {row.id!r} does not come after {before!r}"))

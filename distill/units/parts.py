@@ -322,10 +322,12 @@ def read_ranges(ranges: Sequence[Range]) -> list[bytes]:
     Raises:
         DamagedPartError: those of one are not what was written.
     """
-    if _COMPILED is None:
-        return [read_range(one) for one in ranges]
-    found = _COMPILED.read_blocks(ranges)
-    return [read_range(one) if block is None else block for one, block in zip(ranges, found, strict=True)]
+    found = [None] * len(ranges) if _COMPILED is None else _COMPILED.read_blocks(ranges)
+    blocks = [read_range(one) if block is None else block for one, block in zip(ranges, found, strict=True)]
+    for one, block in zip(ranges, blocks, strict=True):
+        if len(block) != one.length:
+            raise DamagedPartError(f"{one.path}: ends before byte {one.offset + one.length:,}")
+    return blocks
 
 
 def _sums_of(data: bytes, ends: bytes) -> bytes:
