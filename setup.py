@@ -16,7 +16,7 @@ extensions = cythonize(
     [
         Extension(
             f"distill.compiled.{path.stem}", [path.as_posix()], depends=[path.as_posix() for path in SOURCES],
-            define_macros=[("DISTILL_SOURCE", f'"{SOURCE}"')], extra_compile_args=[] if sys.platform == "win32" else ["-O2", "-g0"],
+            define_macros=[("DISTILL_SOURCE", f'"{SOURCE}"')], extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-g0"],
         )
         for path in SOURCES if path.suffix == ".pyx"
     ],
