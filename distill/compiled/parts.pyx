@@ -13,7 +13,7 @@ SOURCE = DISTILL_SOURCE
 
 cdef enum:
     KEY = 32
-    SLOTS = 512
+    SLOTS = 1024
     SUM = 16
 
 cdef char FIRST[SLOTS][4]
