@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import distill
+from distill.compiled import COMPILED_FROM
 
 PACKAGE = Path(distill.__file__).parent
 PROJECT = PACKAGE.parent
@@ -138,6 +139,14 @@ def test_sizes(path: Path) -> None:
 
     assert len(text.splitlines()) <= 400
     assert long == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted(path for path in (PACKAGE / "compiled").iterdir() if path.suffix in COMPILED_FROM), ids=lambda path: path.name
+)
+def test_sizes_of_what_is_compiled(path: Path) -> None:
+    """No source of the compiled loops is longer than 400 lines."""
+    assert len(path.read_text().splitlines()) <= 400
 
 
 def undocumented(name: str) -> list[str]:

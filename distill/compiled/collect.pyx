@@ -10,10 +10,10 @@ from libc.string cimport memchr, memcmp
 
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, PUT, PUT_SPAN, after_text, b3_hash_many, b3_message, buffer, free_buffer, is_null, make_room, put, put_hex, put_length,
-    put_number, span, write_normal,
+    put_number, span,
 )
 from distill.compiled.values cimport (
-    STRANGERS, is_utc, read_count, read_counts, read_float, read_key, read_number, read_text, skip_scalar, skip_spaces,
+    STRANGERS, is_utc, put_field, put_text, read_count, read_counts, read_float, read_key, read_number, read_text, skip_scalar, skip_spaces,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -197,7 +197,7 @@ cdef class PlainRows:
         messages[1].data, messages[1].length = <const uint8_t *>row.raw, row.size
         start = arena.size
         messages[2].data, messages[2].length = <const uint8_t *>arena.data + start, 0
-        if _put_text(arena, row.slots):
+        if put_text(arena, row.slots[INSTRUCTION], row.slots[CONTEXT], row.slots[RESPONSE]):
             messages[2].length = arena.size - start
         else:
             arena.size = start
@@ -354,33 +354,33 @@ cdef class PlainRows:
             raise MemoryError
         PUT(out, '{"schema_version":1,"id":"')
         put(out, slots[HASHES].at, 2 * TEXT)
-        _put_field(out, '","run_id":', slots[RUN_ID], False)
-        _put_field(out, ',"task_id":', slots[TASK_ID], True)
+        put_field(out, '","run_id":', slots[RUN_ID], False)
+        put_field(out, ',"task_id":', slots[TASK_ID], True)
         PUT(out, ',"source":')
         put(out, PyBytes_AS_STRING(self.source), PyBytes_GET_SIZE(self.source))
-        _put_field(out, ',"created_at":', slots[CREATED_AT], True)
-        _put_field(out, ',"model":', slots[MODEL], True)
-        _put_field(out, ',"provider":', slots[PROVIDER], True)
-        _put_field(out, ',"role":', slots[ROLE], True)
-        _put_field(out, ',"instruction":', slots[INSTRUCTION], True)
-        _put_field(out, ',"context":', slots[CONTEXT], True)
+        put_field(out, ',"created_at":', slots[CREATED_AT], True)
+        put_field(out, ',"model":', slots[MODEL], True)
+        put_field(out, ',"provider":', slots[PROVIDER], True)
+        put_field(out, ',"role":', slots[ROLE], True)
+        put_field(out, ',"instruction":', slots[INSTRUCTION], True)
+        put_field(out, ',"context":', slots[CONTEXT], True)
         PUT(out, ',"messages":null')
-        _put_field(out, ',"response":', slots[RESPONSE], True)
-        _put_field(out, ',"corrected_response":', slots[CORRECTED], False)
+        put_field(out, ',"response":', slots[RESPONSE], True)
+        put_field(out, ',"corrected_response":', slots[CORRECTED], False)
         PUT(out, ',"signals":')
         put(out, PyBytes_AS_STRING(signals), PyBytes_GET_SIZE(signals))
-        _put_field(out, ',"attempts":', slots[ATTEMPTS], True)
+        put_field(out, ',"attempts":', slots[ATTEMPTS], True)
         PUT(out, ',"errors":[],"lessons":[')
         if not is_null(slots[NOTES]) and slots[NOTES].size > 2:
             PUT_SPAN(out, slots[NOTES])
         PUT(out, '],"reference":[],"tags":{}')
-        _put_field(out, ',"cost_usd":', slots[COST], True)
-        _put_field(out, ',"latency_ms":', slots[LATENCY], True)
+        put_field(out, ',"cost_usd":', slots[COST], True)
+        put_field(out, ',"latency_ms":', slots[LATENCY], True)
         if is_null(slots[TOKENS]):
             PUT(out, ',"tokens":null')
         else:
-            _put_field(out, ',"tokens":{"input":', row.counts[0], True)
-            _put_field(out, ',"output":', row.counts[1], True)
+            put_field(out, ',"tokens":{"input":', row.counts[0], True)
+            put_field(out, ',"output":', row.counts[1], True)
             PUT(out, "}")
         PUT(out, ',"group":null,"subject":null,"provenance":{"source_file":')
         put(out, PyBytes_AS_STRING(self.file), PyBytes_GET_SIZE(self.file))
@@ -397,47 +397,3 @@ cdef class PlainRows:
             PUT_SPAN(out, slots[CREATED_AT])
         PUT(out, "}}\n")
         return 0
-
-
-cdef inline void _put_field(buffer *out, const char *name, span value, bint empty) noexcept nogil:
-    """Put a field; where it may not be `empty`, an empty text is none."""
-    PUT(out, name)
-    if not empty and value.size == 2:
-        PUT(out, "null")
-    else:
-        PUT_SPAN(out, value)
-
-
-cdef bint _put_text(buffer *out, span *slots) noexcept nogil:
-    """Put the parts that equal texts share: question and answer with white space made one; false where there is not both."""
-    cdef size_t length, start
-    cdef Py_ssize_t asked = 0, more = 0, answer
-    if is_null(slots[INSTRUCTION]) or is_null(slots[RESPONSE]):
-        return False
-    put_length(out, 4)
-    PUT(out, "user")
-    length, start = out.size, out.size + 8
-    asked = write_normal(slots[INSTRUCTION], out.data + start)
-    if asked < 0:
-        return False
-    if not is_null(slots[CONTEXT]) and slots[INSTRUCTION].size > 2:
-        more = write_normal(slots[CONTEXT], out.data + start + asked + (asked > 0))
-        if more < 0:
-            return False
-        if more and asked:
-            out.data[start + asked] = c" "
-            asked += 1
-    asked += more
-    if asked == 0:
-        return False
-    put_length(out, asked)
-    out.size = start + asked
-    put_length(out, 9)
-    PUT(out, "assistant")
-    start = out.size + 8
-    answer = write_normal(slots[RESPONSE], out.data + start)
-    if answer <= 0:
-        return False
-    put_length(out, answer)
-    out.size = start + answer
-    return True

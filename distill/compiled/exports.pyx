@@ -1,4 +1,4 @@
-"""Plain runs from the bytes of their evidence into those of an export; every other run is left to Python (`distill.units.plain`)."""
+"""Plain runs from the bytes of their evidence into those of an export; every other run is left to Python (`distill.units.exports`)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t

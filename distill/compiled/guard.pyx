@@ -8,9 +8,10 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from distill.compiled.parts cimport Lines, Sorted
+from distill.compiled.rows cimport HASH, Document, Paired, Trained, read_document, read_pair, read_trained, split_place
 from distill.compiled.scan cimport (
-    DISTILL_SOURCE, PUT, PUT_SPAN, after_string, after_text, b3_hash_many, b3_message, buffer, compare_lines, first_of, free_buffer, is_blank,
-    line, make_room, put, put_hex, span, write_normal,
+    DISTILL_SOURCE, PUT, PUT_SPAN, b3_hash_many, b3_message, buffer, compare_lines, first_of, free_buffer, line, make_room, put, put_hex, span,
+    write_normal,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -19,82 +20,9 @@ cdef enum:
     KEY = 32
     DIGEST = 16
     NAMED = 8 + KEY + 8 + KEY
-    HASH = 64
     HALF = 32
     MARGIN = 1024
     ESCAPE = 12  # the longest escape, a pair of surrogates
-
-cdef enum Role:
-    NOBODY, SYSTEM, USER, ASSISTANT
-
-cdef struct Talk:
-    Role last
-    bint broken
-    span answer
-
-cdef struct Trained:
-    span id
-    span run_id
-    span place
-
-
-cdef const char *_messages(const char *p, const char *end, Talk *talk) noexcept nogil:
-    """Read a list of messages, which goes on from where the talk is: roles alternate, the user's is the first after the system's."""
-    cdef const char *role
-    cdef Role speaks
-    cdef span content
-    p = after_text(p, end, "[")
-    while p != NULL:
-        p = after_text(p, end, '{"role":"')
-        role = p
-        if after_text(role, end, "user") != NULL:
-            speaks, p = USER, after_text(role, end, "user")
-        elif after_text(role, end, "assistant") != NULL:
-            speaks, p = ASSISTANT, after_text(role, end, "assistant")
-        else:
-            speaks, p = SYSTEM, after_text(role, end, "system")
-        p = after_string(p, end, '","content":', &content)
-        p = after_text(p, end, "}")
-        if p == NULL:
-            return NULL
-        if speaks == SYSTEM:
-            talk.broken = talk.broken or talk.last != NOBODY
-        elif talk.last == NOBODY or talk.last == SYSTEM:
-            talk.broken = talk.broken or speaks != USER
-        else:
-            talk.broken = talk.broken or speaks == talk.last
-        talk.last, talk.answer = speaks, content
-        if after_text(p, end, "]") != NULL:
-            return p + 1
-        p = after_text(p, end, ",")
-    return NULL
-
-
-cdef bint _read_trained(const char *p, const char *end, bint whole, Trained *row) noexcept nogil:
-    """Read a row of whole conversations, or of turns; false where it is not written so or no good talk."""
-    cdef Talk talk
-    cdef span text
-    talk.last, talk.broken = NOBODY, False
-    if whole:
-        p = _messages(after_text(p, end, '{"messages":'), end, &talk)
-        p = after_string(p, end, ',"instruction":', &text)
-        p = after_string(p, end, ',"response":', &text)
-    else:
-        p = _messages(after_text(p, end, '{"prompt":'), end, &talk)
-        if p == NULL or talk.last != USER:
-            return False
-        p = after_text(p, end, ',"completion":')
-        if after_text(p, end, '[{"role":"assistant"') == NULL:
-            return False
-        p = _messages(p, end, &talk)
-    p = after_string(p, end, ',"id":', &row.id)
-    p = after_string(p, end, ',"source_run_id":', &row.run_id)
-    p = after_string(p, end, ',"quality_score":', &text)
-    p = after_string(p, end, ',"provenance":', &row.place)
-    if after_text(p, end, "}") != end:
-        return False
-    return not talk.broken and talk.last == ASSISTANT and not is_blank(talk.answer)
-
 
 cdef inline const char *_stop(const char *p, const char *end) noexcept nogil:
     cdef const char *stop = <const char *>memchr(p, c"\n", end - p)
@@ -180,7 +108,7 @@ cdef class TrainedReader(Reader):
 
     cdef bint _is_good(self, const char *p, const char *end, span *identity) except -1:
         cdef Trained row
-        if not _read_trained(p, end, self.whole, &row) or row.id.size < KEY + 2 or memchr(row.id.at, c"\\", row.id.size) != NULL:
+        if not read_trained(p, end, self.whole, &row) or row.id.size < KEY + 2 or memchr(row.id.at, c"\\", row.id.size) != NULL:
             return False
         identity[0] = row.id
         return _is_permitted(&self.claim, self.permits, row.id.at + 1, row.place, row.run_id, '"imitate"')
@@ -208,56 +136,6 @@ cdef bint _is_permitted(buffer *claim, Sorted permits, const char *identity, spa
     return _holds(permits, &one)
 
 
-cdef const char *_strings(const char *p, const char *end, span *first, size_t *count) noexcept nogil:
-    """Read a list of strings."""
-    cdef span one
-    count[0] = 0
-    p = after_text(p, end, "[")
-    if after_text(p, end, "]") != NULL:
-        return p + 1
-    while p != NULL:
-        p = after_string(p, end, "", &one)
-        if count[0] == 0:
-            first[0] = one
-        count[0] += 1
-        if after_text(p, end, "]") != NULL:
-            return p + 1
-        p = after_text(p, end, ",")
-    return NULL
-
-
-cdef struct Document:
-    span id
-    span run_id
-    span embedded
-    span place
-
-
-cdef bint _read_document(const char *p, const char *end, Document *row) noexcept nogil:
-    """Read a document of one run; false where it is not written so."""
-    cdef span text, score
-    cdef size_t count
-    p = after_string(p, end, '{"id":', &row.id)
-    p = after_text(p, end, ',"kind":"run"')
-    p = after_string(p, end, ',"title":', &text)
-    p = after_string(p, end, ',"content":', &text)
-    p = _strings(after_text(p, end, ',"tags":'), end, &text, &count)
-    p = _strings(after_text(p, end, ',"source_run_ids":'), end, &row.run_id, &count)
-    if p == NULL or count == 0:
-        return False
-    p = after_text(p, end, ',"failed_run_ids":[],"success_score":')
-    if p == NULL:
-        return False
-    score.at = p
-    while p < end and (c"0" <= p[0] <= c"9" or p[0] == c"."):
-        p += 1
-    if p == score.at or p[-1] == c"." or score.at[0] == c"." or p - score.at > 8:
-        return False
-    p = after_string(p, end, ',"embedding_text":', &row.embedded)
-    p = after_string(p, end, ',"provenance":', &row.place)
-    return after_text(p, end, "}") == end
-
-
 cdef class DocumentReader(Reader):
     """Reads documents of runs, and holds each against what may be embedded of its run."""
 
@@ -272,7 +150,7 @@ cdef class DocumentReader(Reader):
         cdef uint8_t digest[HALF]
         cdef char use[HASH + 16]
         cdef buffer said
-        if not _read_document(p, end, &row) or row.id.size != KEY + 2 or memchr(row.id.at, c"\\", row.id.size) != NULL:
+        if not read_document(p, end, &row) or row.id.size != KEY + 2 or memchr(row.id.at, c"\\", row.id.size) != NULL:
             return False
         identity[0] = row.id
         message.data, message.length = <const uint8_t *>row.embedded.at, row.embedded.size
@@ -282,69 +160,6 @@ cdef class DocumentReader(Reader):
         put_hex(&said, digest, sizeof(digest))
         put(&said, '"', 2)  # with the zero that ends it
         return _is_permitted(&self.claim, self.permits, row.id.at + 1, row.place, row.run_id, use)
-
-
-cdef struct Paired:
-    span id
-    span chosen_run_id
-    span rejected_run_id
-    span chosen
-    span rejected
-    span place
-
-
-cdef bint _read_pair(const char *p, const char *end, Paired *row) noexcept nogil:
-    """Read a pair; false where it is not written so or a talk of it is no good."""
-    cdef Talk asked, ours, theirs
-    cdef span text
-    asked.last, asked.broken = NOBODY, False
-    p = _messages(after_text(p, end, '{"prompt":'), end, &asked)
-    if p == NULL or asked.broken or asked.last != USER:
-        return False
-    ours = theirs = asked
-    p = _messages(after_text(p, end, ',"chosen":'), end, &ours)
-    p = _messages(after_text(p, end, ',"rejected":'), end, &theirs)
-    p = after_string(p, end, ',"id":', &row.id)
-    p = after_string(p, end, ',"chosen_run_id":', &row.chosen_run_id)
-    p = after_string(p, end, ',"rejected_run_id":', &row.rejected_run_id)
-    p = after_string(p, end, ',"chosen_model":', &text)
-    p = after_string(p, end, ',"rejected_model":', &text)
-    p = after_string(p, end, ',"reason":', &text)
-    p = after_string(p, end, ',"provenance":', &row.place)
-    if after_text(p, end, "}") != end or ours.broken or theirs.broken or ours.last != ASSISTANT or theirs.last != ASSISTANT:
-        return False
-    row.chosen, row.rejected = ours.answer, theirs.answer
-    return not is_blank(ours.answer) and not is_blank(theirs.answer)
-
-
-cdef bint _split_place(span both, span *one, span *other) noexcept nogil:
-    """Split a provenance into its two places, JSON strings without their outer quotes; false where it has not just two."""
-    cdef const char *p = both.at + 1
-    cdef const char *end = both.at + both.size - 1
-    cdef const char *semicolon
-    cdef int found = 0
-    while p < end:
-        semicolon = <const char *>memchr(p, c";", end - p)
-        if semicolon == NULL:
-            break
-        if semicolon + 1 < end and semicolon[1] == c" ":
-            one.at, one.size = both.at + 1, semicolon - both.at - 1
-            other.at, other.size = semicolon + 2, end - semicolon - 2
-            found += 1
-        p = semicolon + 1
-    return found == 1 and _ends_in_hash(one[0])
-
-
-cdef bint _ends_in_hash(span place) noexcept nogil:
-    cdef size_t i
-    cdef char c
-    if place.size < HASH:
-        return False
-    for i in range(place.size - HASH, place.size):
-        c = place.at[i]
-        if not (c"0" <= c <= c"9" or c"a" <= c <= c"f"):
-            return False
-    return True
 
 
 cdef class PairReader(Reader):
@@ -365,11 +180,11 @@ cdef class PairReader(Reader):
         cdef Paired row
         cdef span one, other
         cdef const char *both
-        if not _read_pair(p, end, &row) or row.id.size != KEY + 2 or memchr(row.id.at, c"\\", row.id.size) != NULL:
+        if not read_pair(p, end, &row) or row.id.size != KEY + 2 or memchr(row.id.at, c"\\", row.id.size) != NULL:
             return False
         identity[0] = row.id
         both = self._runs_of(row.id.at + 1)
-        if both == NULL or not _is_id(both, row.id.at + 1) or not _split_place(row.place, &one, &other):
+        if both == NULL or not _is_id(both, row.id.at + 1) or not split_place(row.place, &one, &other):
             return False
         if row.chosen_run_id.size == row.rejected_run_id.size and (
             memcmp(row.chosen_run_id.at, row.rejected_run_id.at, row.chosen_run_id.size) == 0

@@ -1,8 +1,10 @@
-# Values of raw rows, each read only in its plainest form; NULL where it is of another, so that Python reads the row.
+# Values of raw rows, each read only in its plainest form; NULL where it is of another, so that Python reads the row. And how they are put.
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memchr, memcmp
 
-from distill.compiled.scan cimport PUT, after_text, buffer, check_string, is_text, put, put_hex, read_escape, span, write_utf8
+from distill.compiled.scan cimport (
+    PUT, PUT_SPAN, after_text, buffer, check_string, is_null, is_text, put, put_hex, put_length, read_escape, span, write_normal, write_utf8,
+)
 
 cdef enum:
     STRANGERS = 32  # fields of one object that are not known
@@ -247,3 +249,47 @@ cdef inline bint is_utc(span moment) noexcept nogil:
 
 cdef inline int pair(const char *p) noexcept nogil:
     return 10 * (p[0] - c"0") + (p[1] - c"0")
+
+
+cdef inline void put_field(buffer *out, const char *name, span value, bint empty) noexcept nogil:
+    """Put a field; where it may not be `empty`, an empty text is none."""
+    PUT(out, name)
+    if not empty and value.size == 2:
+        PUT(out, "null")
+    else:
+        PUT_SPAN(out, value)
+
+
+cdef inline bint put_text(buffer *out, span instruction, span context, span response) noexcept nogil:
+    """Put the parts that equal texts share: question and answer with white space made one; false where there is not both."""
+    cdef size_t length, start
+    cdef Py_ssize_t asked = 0, more = 0, answer
+    if is_null(instruction) or is_null(response):
+        return False
+    put_length(out, 4)
+    PUT(out, "user")
+    length, start = out.size, out.size + 8
+    asked = write_normal(instruction, out.data + start)
+    if asked < 0:
+        return False
+    if not is_null(context) and instruction.size > 2:
+        more = write_normal(context, out.data + start + asked + (asked > 0))
+        if more < 0:
+            return False
+        if more and asked:
+            out.data[start + asked] = c" "
+            asked += 1
+    asked += more
+    if asked == 0:
+        return False
+    put_length(out, asked)
+    out.size = start + asked
+    put_length(out, 9)
+    PUT(out, "assistant")
+    start = out.size + 8
+    answer = write_normal(response, out.data + start)
+    if answer <= 0:
+        return False
+    put_length(out, answer)
+    out.size = start + answer
+    return True
