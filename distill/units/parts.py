@@ -58,8 +58,8 @@ class Section(msgspec.Struct, array_like=True, gc=False):
     digest: str
     """blake3 of the bytes; of keyed lines, of their index."""
     index: int = 0
-    """Byte of the part at which the index of keyed lines starts: where each 1,024th of all keys starts, relative to `offset`, and the end, as
-    32-bit numbers, then the first 16 bytes of the blake3 of each 1,024th that holds something."""
+    """Byte of the part at which the index of keyed lines starts: where each 1,024th of all keys starts, relative to `offset`, and the
+    end, as 32-bit numbers, then the first 16 bytes of the blake3 of each that holds something."""
     indexed: int = 0
     """Bytes of the index; 0 where lines are not keyed."""
     streamed: bool = False
