@@ -7,7 +7,7 @@ id of the pair, which is their hash, proves it. Where anything is found, the ref
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, groupby
+from itertools import chain, groupby, tee
 from typing import Any, NamedTuple
 
 import msgspec
@@ -372,8 +372,8 @@ def _readings(shop: Workshop, outputs: Any, path: str, parts: Sequence[Part]) ->
 
 def _claims(read: Sequence[Part], parts: Sequence[Part]) -> Iterator[Job]:
     """Yield a job for every bucket of claims."""
-    claims = list(bucket_ranges(read, "claims"))
-    permitted = span_ranges(parts, [(one.first, one.last) for one in claims], "permits")
+    claims, again = tee(bucket_ranges(read, "claims"))  # a list of all of them would grow with the square of the corpus
+    permitted = span_ranges(parts, ((one.first, one.last) for one in again), "permits")
     for claim, permit in zip(claims, permitted, strict=True):
         yield Job("distill.units.guard:join_bucket", (claim.ranges, permit.ranges), (claim.digest, permit.digest), "claims")
 
