@@ -296,4 +296,11 @@ def test_pairs_are_those_of_the_last_call() -> None:
     assert len(first) == len(second) == len(witnesses) == 1
     row = first.finish()[0][32:]
     reader = find_compiled("guard").PairReader([b"0\n", witnesses.finish()[0]], PARTS.Lines())
-    reader.take(row + row, lambda number, line, before: before)
+    looked: list[int] = []
+
+    def look(number: int, line: bytes, before: str) -> str:
+        looked.append(number)
+        return "an id"
+
+    assert reader.take(row + row, look) == ("an id", "an id")
+    assert looked == [1, 2]
