@@ -26,6 +26,7 @@ __all__ = ["HashedFile", "TargetFile", "keeper_of", "read_log", "read_records", 
 PACKED_SUFFIXES = frozenset({".gz", ".zst"})
 _SPOOLED, _SPARE = 16, 64 << 20
 _EACH = 16
+_TICK_NS, _SECOND_NS = 20_000_000, 1_000_000_000
 """Files that are synced one by one at most; each costs some milliseconds."""
 _WORTH = 1 << 20
 """Bytes of a file from which on it is worth to begin early."""
@@ -267,6 +268,7 @@ class TargetFile:
         self._file = self.temporary.open("wb", buffering=1 << 17)
         self.hasher = FileHasher()
         self.records = 0
+        self._written: os.stat_result | None = None
 
     @cached_property
     def _block(self) -> memoryview:
@@ -321,13 +323,26 @@ class TargetFile:
             self._file.flush()
             if self.hasher.bytes > _WORTH:
                 _begin_sync(self._file.fileno())
+            self._written = os.fstat(self._file.fileno())
             self._file.close()
         except OSError as err:
             raise self._named(err) from err
 
-    def publish(self) -> None:
-        """Put the file in its place."""
+    def rewritten(self) -> None:
+        """Take note that something else has written the temporary file anew, to its end."""
+        self._written = self.temporary.stat()
+
+    def publish(self) -> os.stat_result | None:
+        """Put the file in its place; return its state there, or None where the clock cannot tell whether it is as we left it.
+
+        Our last write is older than the rename by more than any tick of a clock, so a write by other hands moves its mtime, and mtime
+        put back moves its ctime.
+        """
         self.temporary.replace(self.final)
+        now, then = self.final.stat(), self._written
+        same = then is not None and (now.st_size, now.st_ino, now.st_mtime_ns) == (self.hasher.bytes, then.st_ino, then.st_mtime_ns)
+        fine = now.st_mtime_ns % _SECOND_NS and now.st_ctime_ns - now.st_mtime_ns > _TICK_NS  # whole seconds: a coarse clock
+        return now if same and fine else None
 
     def discard(self) -> None:
         """Take the temporary file away."""

@@ -78,6 +78,8 @@ class Work:
     """Targets that stayed as they were."""
     unchanged: dict[str, os.stat_result] = field(default_factory=dict)
     """State of the files that were the same before and after reading, by path."""
+    published: dict[str, os.stat_result] = field(default_factory=dict)
+    """State of the targets of which the clock can tell that nobody else wrote to them, by path."""
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):

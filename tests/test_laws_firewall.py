@@ -118,6 +118,29 @@ def test_a_leak_is_not_tried_again_and_blocks_those_below(project: Project, name
     assert all(not (project.folder / INDEX).exists() for _ in below)
 
 
+def test_a_leak_is_tried_again_where_an_input_changed_meanwhile(project: Project) -> None:
+    """What failed while others wrote to its inputs is no failure of the bytes that lie there now."""
+    body = """
+def planted(shop, outputs):
+    if os.path.exists('touch'):
+        for ref in shop.stage.inputs(shop.work.plan):
+            os.utime(shop.work.project / ref.path)
+    raise stage.ContaminationError(['a row leaked'])
+"""
+    project.plant(
+        "units.export_sft:run_units",
+        "from distill.errors import ContaminationError\nstage.ContaminationError = ContaminationError\n" + body,
+    )
+    project.write("touch", "")
+
+    texts = [project.doit("--always").text, project.doit().text]
+    (project.folder / "touch").unlink()
+    texts += [project.doit().text, project.doit().text]
+
+    assert ["export-sft: failed" in text for text in texts] == [True, True, True, False]
+    assert "a row leaked" in texts[3]
+
+
 def test_a_leak_with_unchanged_inputs_leaves_the_good_export(built: Project, project: Project) -> None:
     """SPEC 7, law 8: where the inputs are those of the export in place, a leak of a forced run leaves it there."""
     project.plant("units.export_sft:EXPORT", SFT_LEAK)

@@ -4,12 +4,15 @@ import json
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from distill.build.store import RACY_NS, Store, open_store
-from distill.hashing import hash_bytes
+from distill.build.store import RACY_NS, SETTLED, Fingerprint, Store, open_store
+from distill.files import TargetFile
+from distill.hashing import FileHasher, hash_bytes, hash_file
 from tests.harness import Project
 
 SFT = "exports/sft/instruction_response.jsonl"
@@ -107,8 +110,6 @@ def test_a_settled_fingerprint_is_trusted(tmp_path: Path) -> None:
     path.write_bytes(b"one")
     stat = path.stat()
     fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-    from distill.build.store import Fingerprint
-
     store.remember("file", Fingerprint(*fingerprint), "a" * 64, "b" * 64, seen=stat.st_ctime_ns + RACY_NS + 1)
 
     assert store.hash_of("file") == "a" * 64
@@ -116,6 +117,50 @@ def test_a_settled_fingerprint_is_trusted(tmp_path: Path) -> None:
     path.write_bytes(b"two!")
     assert store.known_hashes("file") is None
     store.close()
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that a store reads to hash them."""
+    names: list[str] = []
+
+    def watch(path: str, **settings: Any) -> FileHasher:
+        names.append(Path(path).name)
+        return hash_file(path, **settings)
+
+    monkeypatch.setattr("distill.hashing.hash_file", watch)
+    return names
+
+
+def test_a_file_is_not_read_to_learn_that_it_is_another(tmp_path: Path, hashed: list[str]) -> None:
+    """A file that grew, and one of which no sha256 is known, are not hashed to say so; one of the same length is."""
+    store, path = Store(tmp_path), tmp_path / "file"
+    path.write_bytes(b"one")
+    stat = path.stat()
+    store.remember("file", Fingerprint(3, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino), hash_bytes(b"one"), "b" * 64, seen=SETTLED)
+
+    path.write_bytes(b"one more")
+    assert (store.known_hashes("file"), store.known_hashes("other"), store.holds("file", hash_bytes(b"one"))) == (None, None, False)
+    assert hashed == []
+
+    path.write_bytes(b"two")
+    assert (store.known_hashes("file"), store.holds("file", hash_bytes(b"two")), hashed[:1]) == (None, True, ["file"])
+    store.close()
+
+
+def test_a_target_is_not_read_again(tmp_path: Path) -> None:
+    """The state of a target is told where its last write is older than its rename by more than a tick, and by nobody else."""
+    targets = [TargetFile(tmp_path, name) for name in ("young", "settled", "written by others")]
+    for target in targets:
+        target.write(b"row\n")
+        target.close()
+    states = [targets[0].publish()]
+    time.sleep(0.05)
+    with targets[2].temporary.open("r+b") as file:
+        file.write(b"raw\n")
+    states += [target.publish() for target in targets[1:]]
+
+    assert [state is not None for state in states] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -105,14 +105,23 @@ def _changed_inside(stage: Stage, project: Project, trace: Trace) -> str | None:
         return "changed: settings"
     if trace.identity.get("tool_versions") != identity["tool_versions"]:
         return f"changed: tools {_first_difference(trace.identity.get('tool_versions', {}), identity['tool_versions'])}"
-    present = read_inputs(stage, project)
-    if present != trace.inputs:
-        return f"changed: {_first_difference(trace.inputs, present)}"
-    return None
+    changed = _changed_inputs(stage, project, trace)
+    return f"changed: {_first_of(changed)}" if changed else None
+
+
+def _changed_inputs(stage: Stage, project: Project, trace: Trace) -> set[str]:
+    """Return the recorded paths of inputs that came, went or are not what the last execution read."""
+    holds, refs = project.store.holds, stage.inputs(project.plan)
+    changed = {ref.recorded for ref in refs if not holds(ref.path, trace.inputs.get(ref.recorded, ""))}
+    return changed | (trace.inputs.keys() - {ref.recorded for ref in refs})
 
 
 def _first_difference(before: dict[str, Any], after: dict[str, Any]) -> str:
-    names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    return _first_of({name for name in before.keys() | after.keys() if before.get(name) != after.get(name)})
+
+
+def _first_of(found: set[str]) -> str:
+    names = sorted(found)
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"{names[0]}{more}"
 

@@ -11,7 +11,7 @@ from distill.build.held import HELD, hold_file
 from distill.build.identity import identity_of
 from distill.build.progress import Progress
 from distill.build.session import Git, Session, elapsed_ms, now, read_git
-from distill.build.store import Fingerprint, Status, Trace
+from distill.build.store import SETTLED, Fingerprint, Status, Trace
 from distill.canonical import dump_canonical
 from distill.errors import ContaminationError, DistillError, IntegrityError
 from distill.jsonl import decode_document, encode_document
@@ -119,7 +119,7 @@ def _hold_stale(stage: Stage, project: Project, session: Session, *, stale: bool
 def _execute(attempt: _Attempt) -> str:
     stage, project, session, reason, start = attempt
     store, seen = project.store, time.time_ns()
-    key = stage_key(stage, project)
+    before = _states(stage, project)
     progress = Progress(stage.name, sum(_size(project, ref.path) for ref in stage.inputs(project.plan)))
     work = Work(
         project=project.folder, plan=project.plan, config=project.config, known_hashes=store.known_hashes, progress=progress.advance,
@@ -131,7 +131,7 @@ def _execute(attempt: _Attempt) -> str:
         done = run_stage(stage, work)
     except Exception as err:  # noqa: BLE001 -- the one place that turns an exception into a receipt
         progress.close()
-        return _fail(attempt, work, err, key)
+        return _fail(attempt, work, err, before)
     progress.close()
     receipt = _receipt(
         stage, project, session, decision="executed", decision_reason=reason, inputs=done.inputs, outputs=done.outputs, stats=done.stats,
@@ -184,8 +184,10 @@ def _save(attempt: _Attempt, receipt: StageReceipt, work: Work, *, seen: int) ->
     for path in set(store.claims(stage.name)) - set(stage.outputs(project.plan)):
         store.drop_claim(path)
     store.claim(stage.name, [(file.path, file.blake3) for file in receipt.outputs.files], pending=False)
-    for file in receipt.outputs.files:  # without fingerprint: it may have been changed since its rename, so it is hashed once more
-        if file.path not in work.kept:
+    for file in receipt.outputs.files:
+        if file.path in work.published:
+            store.remember(file.path, _fingerprint(work.published[file.path]), file.blake3, file.sha256, seen=SETTLED)
+        elif file.path not in work.kept:  # without fingerprint: it may have been changed since its rename, so it is hashed once more
             store.remember(file.path, Fingerprint(0, 0, 0, 0), file.blake3, file.sha256, seen=0)
     for ref in stage.inputs(project.plan):
         state = work.inputs[ref.recorded]
@@ -199,10 +201,21 @@ def _fingerprint(stat: os.stat_result) -> Fingerprint:
     return Fingerprint(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
-def _fail(attempt: _Attempt, work: Work, err: Exception, key: str) -> str:
-    """Write down that a stage failed: by its data, or by the world."""
+def _states(stage: Stage, project: Project) -> list[Fingerprint | None]:
+    """Return what the file system says of every input."""
+    states: list[Fingerprint | None] = []
+    for ref in stage.inputs(project.plan):
+        try:
+            states.append(_fingerprint(os.stat(project.folder / ref.path)))
+        except OSError:
+            states.append(None)
+    return states
+
+
+def _fail(attempt: _Attempt, work: Work, err: Exception, before: list[Fingerprint | None]) -> str:
+    """Write down that a stage failed: by its data, or by the world; `before` are the states of its inputs at its start."""
     stage, project, session, reason, start = attempt
-    by_data = isinstance(err, ContaminationError)
+    by_data = isinstance(err, ContaminationError) and _states(stage, project) == before  # else it may be of other bytes: tried again
     text = str(err) if isinstance(err, DistillError | OSError) else f"{type(err).__name__}: {err}"
     text = text.replace(f"{project.folder}/", "")  # a receipt says the same wherever the project lies
     errors = [f"firewall: {text}" for text in err.violations] if isinstance(err, ContaminationError) else [text]
@@ -213,7 +226,7 @@ def _fail(attempt: _Attempt, work: Work, err: Exception, key: str) -> str:
         stats=Stats(unit=stage.unit), validation=Validation(passed=False, errors=errors), duration_ms=elapsed_ms(start),
     )  # fmt: skip
     state = "failed_data" if by_data else "failed_world"
-    status = Status(session.run_id, state, key, stable_hash(receipt), encode_document(receipt))
+    status = Status(session.run_id, state, stage_key(stage, project), stable_hash(receipt), encode_document(receipt))
     project.store.save_status(stage.name, status)
     return f"{stage.name}: failed: {text}"
 

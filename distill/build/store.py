@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 
 from distill.canonical import dump_canonical, load_plain
 
-__all__ = ["Fingerprint", "Status", "Store", "Trace", "open_store"]
+__all__ = ["SETTLED", "Fingerprint", "Status", "Store", "Trace", "open_store"]
 
 FOLDER = ".distill"
 RACY_NS = 100_000_000
+SETTLED = (1 << 63) - 1
+"""Time at which a fingerprint was seen that is never too young: what wrote the file knows that it is its own."""
 _UNREADABLE = "unreadable"
 _VERSION = 1
 _SCHEMA = """
@@ -147,24 +149,24 @@ class Store:
         if not S_ISREG(stat.st_mode):
             return "a folder" if S_ISDIR(stat.st_mode) else "no regular file"
         now = Fingerprint(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-        memo = self._memo.get(path)
+        memo = self._known(path)
         if memo is not None and memo[0] == now:
             return memo[1]
-        if not self._memo:
-            self._recall()
-            memo = self._memo.get(path)
-            if memo is not None and memo[0] == now:
-                return memo[1]
         row = self._base.execute("SELECT size, mtime, ctime, inode, seen, blake3, sha256 FROM files WHERE path = ?", (path,)).fetchone()
         if row is not None and Fingerprint(*row[:4]) == now and now.ctime + RACY_NS < row[4]:
             self._memo[path] = (now, row[5])
             return str(row[5])
         return self._hash_again(path, actual, now, row)
 
-    def _recall(self) -> None:
-        """Take every fingerprint that was not young when it was recorded into memory, in one reading."""
+    def _known(self, path: str) -> tuple[Fingerprint, str] | None:
+        """Return the last fingerprint and blake3 of a file that was not young when it was recorded; all are recalled in one reading."""
+        if not self._memo:
+            self._memo = self._recall()
+        return self._memo.get(path)
+
+    def _recall(self) -> dict[str, tuple[Fingerprint, str]]:
         rows = self._base.execute("SELECT path, size, mtime, ctime, inode, blake3 FROM files WHERE ctime + ? < seen", (RACY_NS,))
-        self._memo = {row[0]: (Fingerprint(*row[1:5]), row[5]) for row in rows}
+        return {row[0]: (Fingerprint(*row[1:5]), row[5]) for row in rows}
 
     def _hash_again(self, path: str, actual: str, now: Fingerprint, row: Any) -> str:
         from distill.hashing import hash_file  # noqa: PLC0415 -- a no-op hashes nothing
@@ -186,10 +188,20 @@ class Store:
         self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", path, *fingerprint, seen, blake3, sha256)
 
     def known_hashes(self, path: str) -> tuple[str, str] | None:
-        """Return (blake3, sha256) of a file as it is now, where its sha256 is known."""
-        digest = self.hash_of(path)
+        """Return (blake3, sha256) of a file as it is now, where its sha256 is known; one that cannot be known is not read."""
         row = self._base.execute("SELECT blake3, sha256 FROM files WHERE path = ?", (path,)).fetchone()
-        return (row[0], row[1]) if row is not None and row[0] == digest and row[1] else None
+        return (row[0], row[1]) if row is not None and row[1] and self.holds(path, row[0]) else None
+
+    def holds(self, path: str, digest: str) -> bool:
+        """Tell whether a file has that blake3; one of another length than what had it is not read."""
+        known = self._known(path)
+        if known is not None and known[1] == digest:
+            try:
+                if os.stat(os.path.join(self._folder, path)).st_size != known[0].size:  # noqa: PTH118 -- asked for every file of every stage
+                    return False
+            except OSError:
+                return False
+        return self.hash_of(path) == digest
 
     # stages
 

@@ -156,13 +156,16 @@ class Outputs:
     def _close_index(self, file: TargetFile) -> None:
         writer = self._open_index()
         writer.close()
+        file.rewritten()
         file.hasher = hash_file(file.temporary, sha256=True)
         file.records = writer.count
 
     def publish(self) -> None:
         """Put every target in its place, and remember the cuts of those that units were appended to."""
         for path, file in self.files.items():
-            file.publish()
+            state = file.publish()
+            if state is not None:
+                self._shop.work.published[path] = state
             if self.cuts.get(path):
                 hasher = file.hasher
                 self._shop.save_cut(Cut(hasher.blake3, hasher.sha256, hasher.bytes, self.cuts[path]))
