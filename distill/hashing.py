@@ -16,8 +16,8 @@ from typing import Any
 from blake3 import blake3
 
 __all__ = [
-    "FileHasher", "aggregate_hash", "aggregate_sorted", "hash_bytes", "hash_file", "hash_parts", "join_parts", "record_ids", "row_id",
-    "short_hash", "short_sums", "tagged",
+    "FileHasher", "MerkleTree", "aggregate_hash", "hash_bytes", "hash_file", "hash_leaf", "hash_parts", "join_parts", "record_ids",
+    "row_id", "short_hash", "short_sums", "tagged",
 ]  # fmt: skip
 
 _CHUNK = 1 << 18
@@ -93,27 +93,33 @@ def aggregate_hash(entries: Iterable[tuple[str, str]]) -> str:
     return tagged(level[0])
 
 
-def aggregate_sorted(entries: Iterable[tuple[str, str]]) -> str:
-    """Return the same root over pairs that come in the order of their path bytes, holding one node a level.
+def hash_leaf(path: str, digest: str) -> bytes:
+    """Return the leaf of a path and the blake3 of its content, 64 hex digits (law 2)."""
+    return hash_parts((path.encode(), bytes.fromhex(digest)), prefix=b"\0")
 
-    Raises:
-        ValueError: they come in another order.
-    """
-    nodes: list[tuple[int, bytes]] = []
-    before = b""
-    for path, digest in entries:
-        name = path.encode()
-        if name < before:
-            raise ValueError(f"{path!r} comes after a greater path")
-        before = name
-        nodes.append((0, hash_parts((name, bytes.fromhex(digest)), prefix=b"\0")))
+
+class MerkleTree:
+    """The same root as that of `aggregate_hash`, over leaves that come in the order of their path bytes, holding one node a level."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._nodes: list[tuple[int, bytes]] = []
+
+    def add(self, leaf: bytes) -> None:
+        """Add the next leaf."""
+        nodes = self._nodes
+        nodes.append((0, leaf))
         while len(nodes) > 1 and nodes[-1][0] == nodes[-2][0]:
             (level, right), (_, left) = nodes.pop(), nodes.pop()
             nodes.append((level + 1, blake3(b"\1" + left + right).digest()))
-    while len(nodes) > 1:  # an odd one goes up
-        (_, right), (level, left) = nodes.pop(), nodes.pop()
-        nodes.append((level, blake3(b"\1" + left + right).digest()))
-    return tagged(nodes[0][1] if nodes else blake3(b"").digest())
+
+    def root(self) -> str:
+        """Return the root, tagged; of nothing, the hash of no bytes."""
+        nodes = list(self._nodes)
+        while len(nodes) > 1:  # an odd one goes up
+            (_, right), (level, left) = nodes.pop(), nodes.pop()
+            nodes.append((level, blake3(b"\1" + left + right).digest()))
+        return tagged(nodes[0][1] if nodes else blake3(b"").digest())
 
 
 class FileHasher:

@@ -18,7 +18,7 @@ import msgspec
 
 from distill.config import Config
 from distill.errors import ContaminationError, DamagedPartError, IntegrityError
-from distill.files import HashedFile, TargetFile, keeper_of, read_log, sync_files
+from distill.files import HashedFile, keeper_of, read_log
 from distill.firewall import ROW_TYPES, Verdicts, check_rows
 from distill.formats import limits_of, reader_of
 from distill.hashing import aggregate_hash, hash_file
@@ -31,7 +31,8 @@ from distill.schemas.evidence import EvidenceRecord
 from distill.schemas.export_rows import Playbook
 from distill.schemas.scored_run import ResolutionRow, ScoredRun
 from distill.schemas.stage_receipt import FileSet, FileState, Stats, Validation
-from distill.stages import INDEX, PLAYBOOKS, RAG, Stage
+from distill.stages import INDEX, PLAYBOOKS, Stage
+from distill.targets import TargetFile, sync_files
 from distill.units.outputs import Outputs
 from distill.units.sides import Prepared, prepare_sides
 from distill.units.space import check_space
@@ -78,6 +79,8 @@ class Work:
     """Targets that stayed as they were."""
     unchanged: dict[str, os.stat_result] = field(default_factory=dict)
     """State of the files that were the same before and after reading, by path."""
+    rows_hash: str = ""
+    """Hash over the rows of an index, which is the same for every version of SQLite."""
     published: dict[str, os.stat_result] = field(default_factory=dict)
     """State of the targets of which the clock can tell that nobody else wrote to them, by path."""
 
@@ -139,19 +142,10 @@ def _run(stage: Stage, work: Work, shop: Workshop) -> Finished:
     outputs = Outputs(work.project, stage.outputs(work.plan), shop=shop)
     books = shop.books
     try:
-        if stage.units is not None:
-            check = import_module(stage.units).run_units(shop, outputs)
-            shop.check_inputs()
-            written = outputs.close()
-            _check_units(stage, outputs, check, work)
-        else:
-            verdicts = Verdicts(include=work.config.sft.include)
-            for outcome in read_outcomes(stage, work, verdicts):
-                books.count(outcome)
-                for row in outcome.rows:
-                    outputs.add(row.target, row.key, row.value)
-            written = outputs.close()
-            _check_outputs(outputs, verdicts, work)
+        check = import_module(stage.units).run_units(shop, outputs)
+        shop.check_inputs()
+        written = outputs.close()
+        _check_units(stage, outputs, check, work)
         sync_files(work.project, [file.temporary for file in outputs.files.values()])
         work.kept |= outputs.kept.keys()
         work.before_publish(written)
@@ -174,6 +168,9 @@ def _check_units(stage: Stage, outputs: Outputs, check: Callable[[], list[str]] 
     found = check() if check is not None else []
     if not found:
         return
+    if INDEX in outputs.files:
+        _keep_leaked([outputs.files[INDEX]], work)
+        raise ContaminationError(found)
     verdicts = Verdicts(include=work.config.sft.include)
     for _ in _runs(Work(work.project, work.plan, work.config), verdicts, texts=stage.name == "export-rag"):
         pass
@@ -187,29 +184,25 @@ def _check_outputs(outputs: Outputs, verdicts: Verdicts, work: Work) -> None:
     found: list[str] = []
     leaked: list[TargetFile] = []
     for path, file in outputs.files.items():
-        if path not in ROW_TYPES and path != INDEX:
+        if path not in ROW_TYPES:
             continue
-        violations = _violations(path, file, verdicts, work)
+        with file.temporary.open("rb") as lines:
+            violations = check_rows(path, iter(lines), verdicts)
         if hash_file(file.temporary).blake3 != file.hasher.blake3:
             raise IntegrityError(f"{path}: the bytes on the disk are not those that were written; check the disk")
         if violations:
             found += violations
             leaked.append(file)
-    for file in leaked:
-        place = work.project / work.leaked / file.path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        file.temporary.replace(place)
+    _keep_leaked(leaked, work)
     if found:
         raise ContaminationError(found)
 
 
-def _violations(path: str, file: TargetFile, verdicts: Verdicts, work: Work) -> list[str]:
-    if path == INDEX:
-        from distill.stages.index import Document, check_index  # noqa: PLC0415 -- SQLite only where it is needed
-
-        return check_index(file.temporary, _rows(work, FileRef(RAG, RAG), Document))
-    with file.temporary.open("rb") as lines:
-        return check_rows(path, iter(lines), verdicts)
+def _keep_leaked(leaked: list[TargetFile], work: Work) -> None:
+    for file in leaked:
+        place = work.project / work.leaked / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.temporary.replace(place)
 
 
 def _delete_strangers(stage: Stage, work: Work) -> None:

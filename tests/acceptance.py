@@ -100,7 +100,7 @@ def _index_rows(path: Path) -> bytes:
     base = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
     try:
         base.row_factory = sqlite3.Row
-        query = "SELECT rows.*, search.title AS searched_title, embedding_text FROM rows JOIN search USING (id) ORDER BY id"
+        query = "SELECT * FROM rows ORDER BY id"
         lines = [json.dumps(dict(row), ensure_ascii=False) + "\n" for row in base.execute(query)]
     finally:
         base.close()

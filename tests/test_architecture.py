@@ -18,7 +18,7 @@ LEVELS: dict[str, int] = {
     "distill.plan": 1, "distill.readers": 1, "distill.reasons": 1, "distill.compiled": 1, "distill.statistics": 1, "distill.books": 1,
     "distill.formats": 2, "distill.mapping": 2, "distill.rules": 2, "distill.runs": 2, "distill.conversation": 2, "distill.firewall": 2, "distill.shares": 2, "distill.baseline": 2,
     "distill.stages": 3, "distill.summary": 3, "distill.drift": 3, "distill.validation": 3,
-    "distill.files": 4, "distill.engine": 4, "distill.units": 4, "distill.runner": 4, "distill.build": 4, "distill.onboarding": 4,
+    "distill.files": 4, "distill.targets": 4, "distill.engine": 4, "distill.units": 4, "distill.runner": 4, "distill.build": 4, "distill.onboarding": 4,
     "distill.report.markdown": 4, "distill.report.text": 4, "distill.report": 5, "distill.__main__": 5,
 }  # fmt: skip
 """Level of each module, or of each folder of modules; two pages render what a run says and are called where it ends."""

@@ -32,12 +32,10 @@ def planted(pair):
 """
 EQUAL_TEXT = SELF_PAIR.replace("run_id=pair.chosen.run_id", "turns=pair.chosen.turns")
 INDEX_LEAK = """
-def planted(rows):
-    for number, one in enumerate(honest(rows)):
-        row = one.rows[0]
-        if number == 0:
-            row = row._replace(value=msgspec.structs.replace(row.value, embedding_text='a wrong answer to the first task'))
-        yield msgspec.structs.replace(one, rows=(row,))
+class planted(honest):
+    def add(self, rows):
+        one, *others = rows
+        super().add([msgspec.structs.replace(one, embedding_text='a wrong answer to the first task'), *others])
 """
 OTHER_ID = """
 def planted(pair):
@@ -57,7 +55,7 @@ LEAKS = {
     "equal texts": ("export-preference", "units.export_preference:render_pair", EQUAL_TEXT, PAIRS, "self_pair"),
     "a swapped pair": ("export-preference", "units.export_preference:render_pair", SWAPPED, PAIRS, "forbidden_pair"),
     "a pair under another id": ("export-preference", "units.export_preference:render_pair", OTHER_ID, PAIRS, "forbidden_pair"),
-    "an altered row": ("index", "index", INDEX_LEAK, INDEX, "unknown_row"),
+    "an altered row": ("index", "stages.index:IndexWriter", INDEX_LEAK, INDEX, "unknown_row"),
 }
 """Stage, place of the plant, plant, export that leaks, check that finds it."""
 

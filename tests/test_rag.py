@@ -1,5 +1,6 @@
 """Documents for retrieval (SPEC 5.2) and the index over them (SPEC 1)."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from distill.schemas.export_rows import Playbook, RagRow
 from distill.stages import INDEX, PLAYBOOKS, QUARANTINE, RAG
 from distill.stages.export_rag import run
 from distill.stages.extract_playbooks import run as extract
-from distill.stages.index import count_index, hash_index, search_index, write_index
+from distill.stages.index import IndexWriter, check_counts, check_range, count_index, hash_index, search_index
 from distill.stages.index import run as index
 from tests.strategies import chat, fates, made_run, rows_of
 
@@ -132,6 +133,39 @@ def test_every_row_is_indexed() -> None:
     assert [(outcome.kind, outcome.unit, outcome.rows[0].target) for outcome in index(ROWS)] == [
         ("accepted", row.id, INDEX) for row in ROWS
     ]
+
+
+def write_index(path: Path, rows: list[RagRow]) -> None:
+    """Write the index of rows that come in the order of their ids."""
+    writer = IndexWriter(path)
+    writer.add(rows[:1])
+    writer.add(rows[1:])
+    writer.close()
+
+
+@pytest.mark.parametrize("change", ["nothing", "a changed row", "a missing row", "a row more", "words of a row more"])
+def test_index_is_read_back(tmp_path: Path, change: str) -> None:
+    """A range of the index is held against its rows one by one, and the numbers of rows and of texts against what there is."""
+    write_index(tmp_path / "base", ROWS)
+    base = sqlite3.connect(tmp_path / "base")
+    if change == "a changed row":
+        base.execute("UPDATE rows SET embedding_text = 'another' WHERE number = 2")
+    elif change == "a missing row":
+        base.execute("DELETE FROM rows WHERE number = 2")
+    elif change == "a row more":
+        base.execute("INSERT INTO rows SELECT 99, 'more', kind, title, content, tags, source_run_ids, 1, provenance, '' FROM rows LIMIT 1")
+    elif change == "words of a row more":
+        base.execute("INSERT INTO search (rowid, title, embedding_text) VALUES (99, 'a', 'wrong answer')")
+    base.commit()
+    base.close()
+
+    told = [check_range(tmp_path / "base", ROWS, 1), check_range(tmp_path / "base", ROWS[1:], 2)]
+    counts = check_counts(tmp_path / "base", len(ROWS))
+
+    found = {"a changed row": [":2: [unknown_row]"] * 2, "a missing row": [":2: [missing_row]"] * 2}.get(change, [])
+    assert [text[len(INDEX) :].rpartition(" ")[0][: len(found[0])] for one in told for text in one.found] == found
+    assert bool(counts) is (change in {"a missing row", "a row more", "words of a row more"})
+    assert bool(found or counts) is (change != "nothing")
 
 
 def test_index_is_the_same_for_the_same_rows(tmp_path: Path) -> None:

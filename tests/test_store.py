@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from distill.build.store import RACY_NS, SETTLED, Fingerprint, Store, open_store
-from distill.files import TargetFile
 from distill.hashing import FileHasher, hash_bytes, hash_file
+from distill.targets import TargetFile
 from tests.harness import Project
 
 SFT = "exports/sft/instruction_response.jsonl"

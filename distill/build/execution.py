@@ -193,6 +193,8 @@ def _save(attempt: _Attempt, receipt: StageReceipt, work: Work, *, seen: int) ->
         state = work.inputs[ref.recorded]
         if ref.path in work.unchanged:
             store.remember(ref.path, _fingerprint(work.unchanged[ref.path]), state.blake3, state.sha256, seen=seen)
+    if work.rows_hash:
+        store.save_meta("index", [receipt.outputs.files[0].blake3, work.rows_hash])
     store.save_trace(stage.name, Trace(session.run_id, identity, inputs, stable_hash(receipt), encode_document(receipt)))
     store.commit()
 

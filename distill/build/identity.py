@@ -22,8 +22,10 @@ from distill.stages import STAGES, Stage
 __all__ = ["identity_of"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_SHARED = ("distill.runner", "distill.books", "distill.files", "distill.engine", "distill.jsonl", "distill.hashing", "distill.validation",
-           "distill.units.outputs", "distill.units.workshop", "distill.units.parts", "distill.units.cutting")  # fmt: skip
+_SHARED = (
+    "distill.runner", "distill.books", "distill.files", "distill.targets", "distill.engine", "distill.jsonl", "distill.hashing",
+    "distill.validation", "distill.units.outputs", "distill.units.workshop", "distill.units.parts", "distill.units.cutting",
+)  # fmt: skip
 _TOOLS = ("blake3", "msgspec")
 _MORE_TOOLS = {"collect": ("jmespath", "zstandard")}
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from distill.errors import SchemaError
-from distill.files import write_whole
 from distill.hashing import hash_bytes
 from distill.jsonl import decode_document, encode_row
 from distill.plan import LEDGER
 from distill.schemas.ledger import LedgerLine
 from distill.schemas.run_summary import RunSummary
+from distill.targets import write_whole
 
 __all__ = ["Ledger", "append_lines", "read_ledger", "run_line", "save_ledger", "tamper_line"]
 

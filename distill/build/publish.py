@@ -21,7 +21,6 @@ from distill.canonical import dump_sorted
 from distill.config import drift_fails, setting_values
 from distill.drift import PriorRun, ThisRun, build_drift
 from distill.errors import IntegrityError, SchemaError
-from distill.files import write_whole
 from distill.hashing import hash_bytes
 from distill.jsonl import decode_document, encode_document
 from distill.plan import LATEST, REPORTS, TEMPORARY
@@ -31,6 +30,7 @@ from distill.schemas.drift_report import DriftReport
 from distill.schemas.stage_receipt import StageReceipt, check_books
 from distill.stages import INDEX, Stage, stage_named
 from distill.summary import build_summary
+from distill.targets import write_whole
 
 __all__ = ["publish_run"]
 
@@ -224,9 +224,13 @@ def _remember(project: Project, run: AddedRun, events: list[int]) -> None:
 
 
 def _index_hash(project: Project, receipts: list[StageReceipt]) -> str | None:
-    """Return the hash of the index's rows, which is the same for every version of SQLite."""
-    if not any(receipt.stage == "index" and receipt.outputs.hash for receipt in receipts):
+    """Return the hash of the index's rows, which is the same for every version of SQLite; what wrote it has read them."""
+    index = next((receipt for receipt in receipts if receipt.stage == "index"), None)
+    if index is None or index.outputs.hash is None:
         return None
-    from distill.stages.index import hash_index  # noqa: PLC0415 -- only where a run is added
+    digest, known = project.store.meta("index") or ("", "")
+    if digest == index.outputs.files[0].blake3:
+        return str(known)
+    from distill.stages.index import hash_index  # noqa: PLC0415 -- only where the store was lost
 
     return hash_index(project.folder / INDEX)

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from distill.config import Config, Source
 from distill.errors import ConfigError
-from distill.files import write_whole
 from distill.onboarding.compose import TEMPLATE, propose_sources, render_config
 from distill.onboarding.preview import read_sample
 from distill.onboarding.sniff import Survey, find_files, survey_files
 from distill.plan import OWN, FileRef, RawLog
+from distill.targets import write_whole
 
 __all__ = ["Start", "find_unread", "init_project"]
 

@@ -35,14 +35,14 @@ class Stage(NamedTuple):
     """What it writes."""
     settings: Files
     """Settings it reads; they make its config_hash."""
+    units: str
+    """Module whose `run_units` does over units what its generator does."""
     quarantine: str | None = None
     """Its quarantine file."""
     dataset: str | None = None
     """First file of an export."""
     by_file: bool = False
     """Whether its receipt counts per partition."""
-    units: str | None = None
-    """Module whose `run_units` does the same over units, where there is one."""
 
 
 def _raw(plan: Plan) -> tuple[FileRef, ...]:
@@ -102,7 +102,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "index", "index", "distill.stages.index", "build the full-text index over the retrieval rows", "row", ("export-rag",),
-        lambda plan: _refs(RAG), lambda plan: (INDEX,), (),
+        lambda plan: _refs(RAG), lambda plan: (INDEX,), (), units="distill.units.index",
     ),
 )  # fmt: skip
 """In the order of the pipeline."""

@@ -7,14 +7,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from distill.books import Books
-from distill.files import TargetFile
 from distill.hashing import hash_file
-from distill.jsonl import encode_row
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
+from distill.targets import TargetFile
 from distill.units.cutting import Unit
 from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, bucket_ranges, merge_rows, read_lines_of
 from distill.units.workshop import Context, Cut, Job, Piece, Workshop
@@ -28,7 +25,6 @@ class Outputs:
     def __init__(self, project: Path, paths: tuple[str, ...], *, shop: Workshop) -> None:
         """Open nothing yet: a project may have more targets than a process may have files."""
         self._project, self._paths, self._shop = project, paths, shop
-        self._keyed: defaultdict[str, list[tuple[Any, bytes]]] = defaultdict(list)
         self._index: Any = None
         self.cuts: defaultdict[str, list[Unit]] = defaultdict(list)
         """Units of each target, where it was appended to by units."""
@@ -44,15 +40,6 @@ class Outputs:
         if path not in self.files:
             self.files[path] = TargetFile(self._project, path)
         return self.files[path]
-
-    def add(self, path: str, key: Any, value: msgspec.Struct) -> None:
-        """Add one row; rows with a key are sorted by it at the end."""
-        if path == INDEX:
-            self._open_index().add(value)
-        elif key is None:
-            self.file(path).write(encode_row(value))
-        else:
-            self._keyed[path].append((key, encode_row(value)))
 
     def append(self, path: str, sections: Iterable[tuple[Part, str]]) -> None:
         """Write the lines of sections, in their order, and close the target; one that holds them already is kept."""
@@ -125,11 +112,7 @@ class Outputs:
         return self.files[path].temporary if path in self.files else self._project / path
 
     def close(self) -> list[FileState]:
-        """Write what was waiting and return the state of every target; one that got nothing is empty."""
-        for path, rows in self._keyed.items():
-            for _, line in sorted(rows):
-                self.file(path).write(line)
-        self._keyed.clear()
+        """Return the state of every target; one that got nothing is empty."""
         states = list(self.kept.values())
         for path in self._paths:
             if path in self.kept:
@@ -142,7 +125,7 @@ class Outputs:
             states.append(FileState(path=path, blake3=hasher.blake3, sha256=hasher.sha256, bytes=hasher.bytes, record_count=file.records))
         return sorted(states, key=lambda state: state.path)
 
-    def _open_index(self) -> Any:
+    def index(self) -> Any:
         """Return the writer of the index, opened when it is first needed."""
         if self._index is None:
             from distill.stages.index import IndexWriter  # noqa: PLC0415 -- SQLite only where it is needed
@@ -154,7 +137,7 @@ class Outputs:
         return self._index
 
     def _close_index(self, file: TargetFile) -> None:
-        writer = self._open_index()
+        writer = self.index()
         writer.close()
         file.rewritten()
         file.hasher = hash_file(file.temporary, sha256=True)

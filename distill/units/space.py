@@ -10,7 +10,7 @@ from distill.units.workshop import PACKED
 __all__ = ["GROWTH", "check_space"]
 
 GROWTH = {
-    "collect": 4.5, "score": 3.0, "extract-playbooks": 3.0, "export-rag": 3.0, "export-sft": 3.5, "export-preference": 4.0, "index": 3.0,
+    "collect": 4.5, "score": 3.0, "extract-playbooks": 3.0, "export-rag": 3.0, "export-sft": 3.5, "export-preference": 4.0, "index": 2.0,
 }  # fmt: skip
 """Bytes a stage may write at its height for each byte it reads: targets, parts and temporary files; measured, with a reserve."""
 _RESERVE = 32 << 20

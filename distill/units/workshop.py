@@ -132,7 +132,7 @@ class Workshop:
         worth = size > _WORTH * UNIT_BYTES  # a small stage ends before a worker starts
         name = "inline" if not alone else work.config.engine or ("processes" if worth else "inline")
         workers = count_workers(name, work.config.workers)
-        context = Context(str(work.project), work.plan, work.config, stage.name, stage.units or "", {}, AHEAD * workers)
+        context = Context(str(work.project), work.plan, work.config, stage.name, stage.units, {}, AHEAD * workers)
         self.engine: Engine = make_engine(workers, context)
         self.books = Books(by_file=stage.by_file)
         self._used: set[str] = set()
@@ -141,7 +141,7 @@ class Workshop:
         self.carried: set[str] = set()
         """Parts that were taken over."""
         if not work.always:
-            for path in stage.outputs(work.plan) if stage.units else ():
+            for path in stage.outputs(work.plan):
                 self._place(path)
         self._read: dict[FileRef, os.stat_result] = {}
 
