@@ -141,6 +141,41 @@ def test_rows_are_merged_without_those_that_are_lost() -> None:
         PARTS.merge_rows([a + b"no brace\n"])
 
 
+VALUES = st.lists(st.binary(max_size=20).map(bytes.hex).map(str.encode), min_size=3, max_size=3)
+
+
+@given(
+    st.lists(st.tuples(st.binary(min_size=16, max_size=16), VALUES | st.none(), st.booleans()), max_size=9, unique_by=lambda one: one[0])
+)
+def test_rows_are_spelt_by_a_template_as_in_python(rows: list[tuple[bytes, list[bytes] | None, bool]]) -> None:
+    """A line of values becomes the row of its template, wherever its key stands among rows that are spelt already or are lost."""
+    template = (b'{"id":"', parts.KEY_VALUE, b'","a":', 2, b',"b":', 0, b',"c":', 2, 1, b"}")
+    lines = [key.hex().encode() + (b'{"spelt":1}' if values is None else b"\x02" + b"\x1f".join(values)) for key, values, _ in rows]
+    lines += [key.hex().encode() + b"-" for key, _, lost in rows if lost]
+    block = b"".join(line + b"\n" for line in lines)
+    expected = [
+        b'{"spelt":1}' if one is None else b'{"id":"%b","a":%b,"b":%b,"c":%b%b}' % (key.hex().encode(), one[2], one[0], one[2], one[1])
+        for key, one, lost in sorted(rows)
+        if not lost
+    ]
+
+    assert PARTS.merge_rows([block], template) == (b"".join(row + b"\n" for row in expected), len(expected))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "_COMPILED", None)
+        patch.setattr(parts, "read_ranges", lambda ranges: ranges)
+        assert parts.merge_rows([block], template) == (b"".join(row + b"\n" for row in expected), len(expected))  # type: ignore[list-item]
+
+
+def test_a_line_of_other_values_than_its_template_names_is_refused() -> None:
+    """What is no line of the values of a template is an error, not a row."""
+    for line in (b"\x02a\x1fb", b"\x02a\x1fb\x1fc\x1fd", b"\x02" + b"\x1f" * 9):
+        with pytest.raises(ValueError, match="not 3 values"):
+            PARTS.merge_rows([b"0" * 32 + line + b"\n"], (0, b"x", 2))
+    for template in ((8,), (-2,), (b"x",) * 33):
+        with pytest.raises(ValueError, match=r"template has too many pieces|no place of a value"):
+            PARTS.merge_rows([], template)
+
+
 def test_sums_of_pieces_out_of_order_are_refused() -> None:
     """Ends that do not lie in the data are an error and never read."""
     with pytest.raises(ValueError, match="not in order"):

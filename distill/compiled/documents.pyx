@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 
-from distill.compiled.exports cimport KEY, MARGIN, Ending, Row, Spread, has_text, is_empty, is_plain, is_same, put_bytes
+from distill.compiled.exports cimport KEY, MARGIN, NEXT, VALUES, Ending, Row, Spread, has_text, is_empty, is_plain, is_same, put_bytes
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, E_ATTEMPTS, E_CORRECTED, E_ID, E_MESSAGES, E_MODEL, E_REFERENCE, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE, E_TAGS,
@@ -106,32 +106,27 @@ cdef class SpreadDocuments(Spread):
             ending.fate.category, PyBytes_FromStringAndSize(fields[E_MODEL].at, fields[E_MODEL].size),
             PyBytes_FromStringAndSize(fields[E_SOURCE].at, fields[E_SOURCE].size),
         )
-        body = self._room(self.rows, 2 * size + 2 * asked.size + PyBytes_GET_SIZE(self.title) + PyBytes_GET_SIZE(tags))
+        body = self._room(self.rows, 2 * size + asked.size + PyBytes_GET_SIZE(self.title) + PyBytes_GET_SIZE(tags))
         put(body, fields[E_ID].at + 1, KEY)
-        PUT(body, '{"id":')
-        PUT_SPAN(body, fields[E_ID])
-        PUT(body, ',"kind":"run","title":')
+        PUT(body, VALUES)
         put_bytes(body, self.title)
-        PUT(body, ',"content":')
+        PUT(body, NEXT)
         one.content = body.size
         put(body, asked.at, asked.size - 1)
         PUT(body, "\\n\\n")
         put(body, fields[E_RESPONSE].at + 1, fields[E_RESPONSE].size - 1)
         one.size = body.size - one.content
-        PUT(body, ',"tags":[')
+        PUT(body, NEXT)
         put_bytes(body, tags)
         if not is_empty(fields[E_TASK_ID]):
             PUT(body, ',"task=')
             put(body, fields[E_TASK_ID].at + 1, fields[E_TASK_ID].size - 1)
         PUT(body, '],"source_run_ids":[')
         PUT_SPAN(body, fields[E_RUN_ID])
-        PUT(body, '],"failed_run_ids":[],"success_score":')
+        PUT(body, NEXT)
         put_bytes(body, ending.score)
-        PUT(body, ',"embedding_text":')
-        put(body, body.data + one.content, one.size)
-        PUT(body, ',"provenance":')
+        PUT(body, NEXT)
         put(body, self.where.data, self.where.size)
-        PUT(body, "}")
         self.rows.end()
         if ending.embedded:
             self._permit(row, &one, size)

@@ -12,6 +12,14 @@ cdef enum:
     TEXT = 16
     MARGIN = 1024  # more than the names and brackets of any row
 
+cdef extern from *:
+    """
+    #define VALUES "\\x02" /* before the values of a row that a template spells, see distill.units.parts */
+    #define NEXT "\\x1f" /* between them */
+    """
+    const char *VALUES
+    const char *NEXT
+
 cdef struct Row:
     span fields[E_COUNT]
     span place[P_COUNT]

@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
-from distill.compiled.exports cimport KEY, MARGIN, TEXT, Ending, Row, Spread, is_empty, is_plain, is_same, put_bytes
+from distill.compiled.exports cimport KEY, MARGIN, NEXT, TEXT, VALUES, Ending, Row, Spread, is_empty, is_plain, is_same, put_bytes
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, E_CONTEXT, E_ID, E_INSTRUCTION, E_MODEL, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE, E_TASK_ID, P_FILE, P_INDEX, P_KEY,
@@ -182,22 +182,21 @@ cdef inline bint _is_line(span *place) noexcept nogil:
 
 
 cdef class SpreadSft(Spread):
-    """Rows of both files, the rank of every run by its text, and what the firewall is told."""
+    """Values of the rows of both files, the rank of every run by its text, and what the firewall is told."""
 
-    cdef Lines whole, turns, groups, permits
+    cdef Lines exchanges, groups, permits
 
     def __init__(self, fate_of, encode, keyed):
         """See `Spread`."""
         Spread.__init__(self, fate_of, encode, keyed)
-        self.whole, self.turns, self.groups, self.permits = keyed["whole"], keyed["turns"], keyed["groups"], keyed["permits"]
+        self.exchanges, self.groups, self.permits = keyed["exchanges"], keyed["groups"], keyed["permits"]
 
     cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
         if not is_plain(row, ending, False):
             return False
         self._write_place(row)
         self._write_asked(row)
-        self._put_whole(row, ending, size)
-        self._put_turn(row, ending, size)
+        self._put_exchange(row, ending, size)
         cdef buffer *body = self._room(self.groups, 0)
         put_hex(body, <const uint8_t *>row.text, TEXT)
         PUT(body, "0")
@@ -208,36 +207,14 @@ cdef class SpreadSft(Spread):
             self.permits.end()
         return True
 
-    cdef int _put_whole(self, Row *row, Ending ending, size_t size) except -1:
-        cdef buffer *body = self._room(self.whole, 2 * size + 2 * self.asked.size)
+    cdef int _put_exchange(self, Row *row, Ending ending, size_t size) except -1:
+        cdef buffer *body = self._room(self.exchanges, size + self.asked.size)
         put(body, row.fields[E_ID].at + 1, KEY)
-        PUT(body, '{"messages":[{"role":"user","content":')
+        PUT(body, VALUES)
         put(body, self.asked.data, self.asked.size)
-        PUT(body, '},{"role":"assistant","content":')
+        PUT(body, NEXT)
         PUT_SPAN(body, row.fields[E_RESPONSE])
-        PUT(body, '}],"instruction":')
-        put(body, self.asked.data, self.asked.size)
-        PUT(body, ',"response":')
-        PUT_SPAN(body, row.fields[E_RESPONSE])
-        PUT(body, ',"id":"')
-        put(body, row.fields[E_ID].at + 1, KEY)
-        self._put_common(body, row, ending)
-        return self.whole.end()
-
-    cdef int _put_turn(self, Row *row, Ending ending, size_t size) except -1:
-        cdef buffer *body = self._room(self.turns, size + self.asked.size)
-        put(body, row.fields[E_ID].at + 1, KEY)
-        PUT(body, '#0001{"prompt":[{"role":"user","content":')
-        put(body, self.asked.data, self.asked.size)
-        PUT(body, '}],"completion":[{"role":"assistant","content":')
-        PUT_SPAN(body, row.fields[E_RESPONSE])
-        PUT(body, '}],"id":"')
-        put(body, row.fields[E_ID].at + 1, KEY)
-        PUT(body, '#0001')
-        self._put_common(body, row, ending)
-        return self.turns.end()
-
-    cdef void _put_common(self, buffer *body, Row *row, Ending ending) noexcept:
+        PUT(body, NEXT)
         PUT(body, '","source_run_id":')
         PUT_SPAN(body, row.fields[E_RUN_ID])
         PUT(body, ',"quality_score":')
@@ -245,6 +222,7 @@ cdef class SpreadSft(Spread):
         PUT(body, ',"provenance":')
         put(body, self.where.data, self.where.size)
         PUT(body, '}')
+        return self.exchanges.end()
 
 
 cdef void _put_permit(buffer *body, Row *row, buffer *where, Ending ending) noexcept:

@@ -17,7 +17,7 @@ from distill.hashing import row_id
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PREFERENCE, QUARANTINE, export_preference
-from distill.units.exports import Export, grouped, run_export
+from distill.units.exports import Export, Target, grouped, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
 from distill.units.parts import KEY, PartWriter, sort_lines
@@ -102,7 +102,7 @@ def _message(turn: Turn) -> bytes:
 
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
-    ((PREFERENCE, "pairs"),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"),
+    (Target(PREFERENCE, ("pairs",)),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"),
     compiled=lambda one: _SPREAD and _SPREAD.SpreadPreference(one.fates.of, _ENCODE, one.part.keyed, one.tasks.of_spelt),
 )  # fmt: skip
 """What is particular to preference pairs."""

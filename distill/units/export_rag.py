@@ -18,11 +18,11 @@ from distill.stages import PLAYBOOKS, QUARANTINE, RAG
 from distill.stages.export_rag import keep_out, playbook_outcome, run_outcome
 from distill.stages.extract_playbooks import make_title
 from distill.units.cutting import Unit
-from distill.units.exports import Export, Spreader, spread_corpus
+from distill.units.exports import Export, Spreader, Target, spread_corpus
 from distill.units.guard import answer_group, check_exports, document_permits
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs
-from distill.units.parts import Part, PartWriter, Range, read_range, whole_range
+from distill.units.parts import KEY_VALUE, Part, PartWriter, Range, read_range, whole_range
 from distill.units.workshop import Context, Job, Piece, Workshop, place_of, read_unit
 
 __all__ = ["EXPORT", "playbooks_unit", "run_units"]
@@ -31,6 +31,11 @@ _QUARANTINE = f"{QUARANTINE}/rag.jsonl"
 _PLAYBOOK = row_decoder(Playbook)
 _COMPILED = find_compiled("documents")
 _ENCODE = msgspec.json.Encoder().encode
+_TITLE, _TEXT, _TAGS_AND_RUN, _SCORE, _PLACE = range(5)  # of the document of a run
+_ROW = (
+    b'{"id":"', KEY_VALUE, b'","kind":"run","title":', _TITLE, b',"content":', _TEXT, b',"tags":[', _TAGS_AND_RUN,
+    b'],"failed_run_ids":[],"success_score":', _SCORE, b',"embedding_text":', _TEXT, b',"provenance":', _PLACE, b"}",
+)  # fmt: skip
 json_text: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 
 
@@ -77,8 +82,8 @@ def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tupl
 
 
 EXPORT = Export(
-    frozenset(), lambda one, config: keep_out(one), _spread, _gather, ((RAG, "rows"),), _QUARANTINE, decode_whole, document_permits,
-    compiled=_compiled, looks=True,
+    frozenset(), lambda one, config: keep_out(one), _spread, _gather, (Target(RAG, ("rows",), _ROW),), _QUARANTINE, decode_whole,
+    document_permits, compiled=_compiled, looks=True,
 )  # fmt: skip
 """What is particular to documents for retrieval."""
 
@@ -113,7 +118,7 @@ def run_units(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]]:
     playbooks = list(shop.parts(jobs()))
     shop.count_input(ref, sum(part.facts["records"] for part in playbooks))
     parts = [*runs, *playbooks]
-    outputs.merge(RAG, parts, "rows")
+    outputs.merge(RAG, parts, "rows", template=_ROW)
     outputs.merge(_QUARANTINE, parts, "quarantine")
     if shop.work.config.playbooks.group_by != "task_id":  # a playbook may then hold answers of tasks that do not meet it by key
         return lambda: [*check_exports(shop, outputs, runs), f"{RAG}: playbooks of other groups than tasks are read by the reference"]

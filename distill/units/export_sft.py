@@ -1,7 +1,8 @@
 """export-sft over units: rows are made where their run is met, runs of one text meet by its key, and the rows of those that lose go.
 
-Sections of a part: `whole` and `turns` hold the rows of the two files by the id of their run, `groups` the rank of every run by the key
-of its text, `lost` the runs that do not stand for theirs.
+Sections of a part: `whole` and `turns` hold the rows of the two files by the id of their run, `exchanges` the values of which both rows of
+a run of one question and one answer are made, `groups` the rank of every run by the key of its text, `lost` the runs that do not stand for
+theirs.
 """
 
 from collections import Counter
@@ -14,10 +15,10 @@ from distill.compiled import find_compiled
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
-from distill.units.exports import Export, run_export
+from distill.units.exports import Export, Target, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
-from distill.units.parts import KEY, PartWriter, sort_lines
+from distill.units.parts import KEY, KEY_VALUE, PartWriter, sort_lines
 
 __all__ = ["EXPORT", "render_rows", "run_units"]
 
@@ -26,6 +27,15 @@ _ENCODE = msgspec.json.Encoder().encode
 _NO_TEXT = b"0" * KEY
 _STANDS, _KEPT_OUT = b"0", b"1"
 _CATEGORIES = {name: _ENCODE(name) for name in ("accepted", "partially_accepted", "rejected", "needs_human_review")}
+_ASKED, _ANSWER, _COMMON_VALUE = range(3)  # of an exchange
+_WHOLE_ROW = (
+    b'{"messages":[{"role":"user","content":', _ASKED, b'},{"role":"assistant","content":', _ANSWER, b'}],"instruction":', _ASKED,
+    b',"response":', _ANSWER, b',"id":"', KEY_VALUE, _COMMON_VALUE,
+)  # fmt: skip
+_TURN_ROW = (
+    b'{"prompt":[{"role":"user","content":', _ASKED, b'}],"completion":[{"role":"assistant","content":', _ANSWER, b'}],"id":"', KEY_VALUE,
+    b"#0001", _COMMON_VALUE,
+)  # fmt: skip
 _COMMON = b'","source_run_id":%b,"quality_score":%b,"provenance":%b}'
 _WHOLE = b'%b{"messages":[{"role":"user","content":%b},{"role":"assistant","content":%b}],"instruction":%b,"response":%b,"id":"%b%b'
 _TURN = b'%b#0001{"prompt":[{"role":"user","content":%b}],"completion":[{"role":"assistant","content":%b}],"id":"%b#0001%b'
@@ -81,7 +91,8 @@ def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes
 
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
-    ((SFT, "whole"), (COMPLETIONS, "turns")), f"{QUARANTINE}/sft.jsonl", decode_lean, permits("imitate"), lost="lost",
+    (Target(SFT, ("whole", "exchanges", "lost"), _WHOLE_ROW), Target(COMPLETIONS, ("turns", "exchanges", "lost"), _TURN_ROW)),
+    f"{QUARANTINE}/sft.jsonl", decode_lean, permits("imitate"),
     compiled=lambda spreader: _COMPILED and _COMPILED.SpreadSft(spreader.fates.of, _ENCODE, spreader.part.keyed),
 )  # fmt: skip
 """What is particular to SFT."""

@@ -11,7 +11,7 @@ from distill.jsonl import encode_row
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PLAYBOOKS, extract_playbooks
-from distill.units.exports import Export, Spreader, grouped, run_export
+from distill.units.exports import Export, Spreader, Target, grouped, run_export
 from distill.units.lean import decode_told
 from distill.units.parts import KEY, PartWriter, sort_lines
 
@@ -86,7 +86,7 @@ def _gather_group(lines: list[bytes], config: Any, part: PartWriter) -> Iterator
 
 
 EXPORT = Export(
-    frozenset(), lambda one, config: None, _spread, _gather, ((PLAYBOOKS, "playbooks"),), None, decode_told,
+    frozenset(), lambda one, config: None, _spread, _gather, (Target(PLAYBOOKS, ("playbooks",)),), None, decode_told,
     lambda one, config: iter(()), compiled=_compiled,
 )  # fmt: skip
 """What is particular to playbooks."""

@@ -13,7 +13,7 @@ from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
 from distill.targets import TargetFile
 from distill.units.cutting import Unit
-from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, bucket_ranges, merge_rows, read_lines_of
+from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, Template, bucket_ranges, merge_rows, read_lines_of
 from distill.units.workshop import Context, Cut, Job, Piece, Workshop
 
 __all__ = ["Outputs", "merge_bucket"]
@@ -92,18 +92,19 @@ class Outputs:
             self.append(paths[number], ((part, section) for _, part, section in several))
         return done
 
-    def merge(self, path: str, parts: Sequence[Part], name: str, *, order: str | None = None, lost: str | None = None) -> None:
-        """Add the lines of a keyed section of all parts in the order of their keys, which end where the row's brace opens.
+    def merge(self, path: str, parts: Sequence[Part], *names: str, order: str | None = None, template: Template = ()) -> None:
+        """Add the lines of keyed sections of all parts in the order of their keys, which end where the row's brace opens.
 
-        `order` names a function that orders lines of one key; `lost` a section whose lines, a key and a dash, name rows that are left out.
+        `order` names a function that orders lines of one key; `template` says how a row is spelt of which a section holds the values.
+        A line that is a key and a dash names rows that are left out.
         """
         spans = self.spans[path] = []
 
         def jobs() -> Iterator[Job]:
-            for bucket in bucket_ranges(parts, name, *([lost] if lost else [])):
+            for bucket in bucket_ranges(parts, *names, growth=2 if template else 1):
                 spans.append((bucket.first, bucket.last))
-                place = f"bucket {len(spans)} of {name}"
-                yield Job("distill.units.outputs:merge_bucket", (bucket.ranges, order), (path, bucket.digest), place)
+                place = f"bucket {len(spans)} of {names[0]}"
+                yield Job("distill.units.outputs:merge_bucket", (bucket.ranges, order, template), (path, bucket.digest), place)
 
         self.append(path, ((part, "rows") for part in self._shop.parts(jobs())))
 
@@ -159,12 +160,12 @@ class Outputs:
             file.discard()
 
 
-def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None]) -> Part:
+def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None, Template]) -> Part:
     """Put the lines of one bucket in the order of their keys, without the keys."""
-    path, ranges, order = payload
+    path, ranges, order, template = payload
     part = PartWriter()
     if order is None:
-        part.stream(path, "rows", *merge_rows(ranges), ahead=context.ahead)
+        part.stream(path, "rows", *merge_rows(ranges, template), ahead=context.ahead)
     else:
         module, name = order.split(":")
         rank: Callable[[bytes], Any] = getattr(import_module(module), name)

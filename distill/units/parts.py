@@ -23,8 +23,8 @@ from distill.plan import TEMPORARY
 from distill.units.streams import STREAMS
 
 __all__ = [
-    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges",
-    "load_part", "merge_rows",
+    "EMPTY", "KEY", "KEY_VALUE", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "Template",
+    "bucket_ranges", "load_part", "merge_rows",
     "read_lines_of", "read_range", "read_ranges", "sort_lines", "span_ranges", "whole_range",
 ]  # fmt: skip
 
@@ -109,6 +109,10 @@ class Bucket(NamedTuple):
     """Slot after its last."""
 
 
+Template = tuple[bytes | int, ...]
+"""How a row is spelt that a part holds as its values: bytes, the place of a value, or `KEY_VALUE` for its key."""
+KEY_VALUE = -1
+_VALUES, _NEXT = b"\x02", b"\x1f"  # before the values and between them; in JSON both are escaped
 _COMPILED = find_compiled("parts")
 
 
@@ -236,9 +240,9 @@ def load_part(path: str, *, keep: Callable[[Section], bool] = lambda section: Fa
     return part if whole and all(one.indexed or not one.length or keep(one) for one in part.sections.values()) else None
 
 
-def bucket_ranges(parts: Sequence[Part], *sections: str) -> Iterator[Bucket]:
-    """Yield every bucket of keys that holds something; one of about 4 MB fits in memory."""
-    total = sum(part.sections[name].length for part in parts for name in sections if name in part.sections)
+def bucket_ranges(parts: Sequence[Part], *sections: str, growth: int = 1) -> Iterator[Bucket]:
+    """Yield every bucket of keys that holds something, about 8 MB; fewer where its lines become `growth` times as long."""
+    total = growth * sum(part.sections[name].length for part in parts for name in sections if name in part.sections)
     count = 1
     while count < _SLOTS and total > count * _BUCKET:
         count *= 2
@@ -349,15 +353,24 @@ def sort_lines(blocks: list[bytes]) -> list[bytes]:
     return sorted(line for block in blocks for line in block.split(b"\n")[:-1])
 
 
-def merge_rows(ranges: Sequence[Range]) -> tuple[bytes, int]:
+def merge_rows(ranges: Sequence[Range], template: Template = ()) -> tuple[bytes, int]:
     """Return the rows of a bucket in the order of their keys, without the keys, and how many there are.
 
-    A row starts at the brace; a line that is one byte longer than a key says that the rows of that key do not stand.
+    A row starts at the brace, or is spelt by the template; a line that is one byte longer than a key says that the rows of that key do
+    not stand.
     """
     if _COMPILED is not None:
-        merged: tuple[bytes, int] = _COMPILED.merge_rows(read_ranges(ranges))
+        merged: tuple[bytes, int] = _COMPILED.merge_rows(read_ranges(ranges), template)
         return merged
     lines = read_lines_of(ranges)
     lost = {line[:KEY] for line in lines if len(line) == _LOST}
-    rows = [line[line.index(b"{") :] + b"\n" for line in lines if line[:KEY] not in lost]
+    rows = [_spell(line, template) for line in lines if line[:KEY] not in lost]
     return b"".join(rows), len(rows)
+
+
+def _spell(line: bytes, template: Template) -> bytes:
+    if line[KEY : KEY + 1] != _VALUES:
+        return line[line.index(b"{") :] + b"\n"
+    values = line[KEY + 1 :].split(_NEXT)
+    pieces = [piece if isinstance(piece, bytes) else line[:KEY] if piece == KEY_VALUE else values[piece] for piece in template]
+    return b"".join([*pieces, b"\n"])
