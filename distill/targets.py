@@ -33,7 +33,7 @@ class TargetFile:
         self.final = project / path
         self.final.parent.mkdir(parents=True, exist_ok=True)
         self.temporary = self.final.with_name(f".{self.final.name}{TEMPORARY}{os.getpid()}")
-        self._file = self.temporary.open("wb", buffering=1 << 17)
+        self._file = self.temporary.open("wb", buffering=0)
         self.hasher = FileHasher()
         self.records = 0
         self._written: os.stat_result | None = None
@@ -41,24 +41,6 @@ class TargetFile:
     @cached_property
     def _block(self) -> memoryview:
         return memoryview(bytearray(_BLOCK))
-
-    def write(self, line: bytes) -> None:
-        """Add one line."""
-        try:
-            self._file.write(line)
-        except OSError as err:
-            raise self._named(err) from err
-        self.hasher.update(line)
-        self.records += 1
-
-    def write_block(self, data: bytes | memoryview, records: int) -> None:
-        """Add whole lines."""
-        try:
-            self._file.write(data)
-        except OSError as err:
-            raise self._named(err) from err
-        self.hasher.update(data)
-        self.records += records
 
     def write_range(self, path: str, offset: int, length: int, records: int) -> None:
         """Add the lines of a range of another file.
@@ -70,25 +52,33 @@ class TargetFile:
         handle, block, end = os.open(path, os.O_RDONLY), self._block, offset + length
         try:
             while offset < end:
-                count = os.preadv(handle, [block[: min(_BLOCK, end - offset)]], offset)
+                count = os.preadv(handle, [block[: end - offset]], offset)
                 if not count:
                     raise InputError(f"{path}: ends at byte {offset:,}, before byte {end:,}; run doit again")
-                self.write_block(block[:count], 0)
+                self._write(block[:count])
                 offset += count
         finally:
             os.close(handle)
         self.records += records
+
+    def _write(self, data: memoryview) -> None:
+        left = data
+        try:
+            while left:
+                left = left[os.write(self._file.fileno(), left) :]
+        except OSError as err:
+            raise self._named(err) from err
+        self.hasher.update(data)
 
     def _named(self, err: OSError) -> OSError:
         """Return the error with the path, which a failed write does not know."""
         return OSError(err.errno, err.strerror, self.path)
 
     def close(self) -> None:
-        """Hand the last bytes to the system, which begins to bring them to the disk; what waits for them comes later."""
+        """Let the system begin with the rest; what waits for it comes later."""
         if self._file.closed:
             return
         try:
-            self._file.flush()
             if self.hasher.bytes > _WORTH:
                 _begin_sync(self._file.fileno())
             self._written = os.fstat(self._file.fileno())
