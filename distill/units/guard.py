@@ -160,6 +160,8 @@ class Reading(NamedTuple):
     """The range."""
     again: bool
     """Whether an earlier reading of the same bytes stands."""
+    kept: bool
+    """Whether the target is the one that was read then, and nobody wrote to it since."""
     permits: list[Range]
     """What its runs may be used for, where its rows bear the ids of their runs."""
     pairs: list[Range]
@@ -173,6 +175,9 @@ def check_range(context: Context, payload: tuple[str, *tuple[Any, ...]]) -> Part
     """
     part_path, *what = payload
     reading = Reading(*what)
+    known = load_part(part_path) if reading.again and reading.kept else None
+    if known is not None:
+        return known
     data = read_range(Range(reading.place, reading.unit.start, reading.unit.end - reading.unit.start))
     if hash_bytes(data) != reading.unit.digest:
         raise IntegrityError(f"{reading.path}: the bytes on the disk are not those that were written; check the disk")
@@ -366,7 +371,7 @@ def _readings(shop: Workshop, outputs: Any, path: str, parts: Sequence[Part]) ->
     permitted = span_ranges(parts, spans, "permits") if ROW_TYPES[path] is not PreferenceRow else (Bucket([], "") for _ in spans)
     pairs = span_ranges(parts, spans, "witnesses")
     for unit, permit, pair in zip(outputs.cuts[path], permitted, pairs, strict=True):
-        reading = Reading(path, place, unit, not shop.work.always, permit.ranges, pair.ranges)
+        reading = Reading(path, place, unit, not shop.work.always, path in outputs.kept, permit.ranges, pair.ranges)
         yield Job("distill.units.guard:check_range", tuple(reading), (path, unit.digest, permit.digest, pair.digest), path)
 
 
