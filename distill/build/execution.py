@@ -11,7 +11,7 @@ from distill.build.held import HELD, hold_file
 from distill.build.identity import identity_of
 from distill.build.progress import Progress
 from distill.build.session import Git, Session, elapsed_ms, now, read_git
-from distill.build.store import SETTLED, Fingerprint, Status, Trace
+from distill.build.store import SETTLED, Fingerprint, Status, Trace, fingerprint_of
 from distill.canonical import dump_canonical
 from distill.errors import ContaminationError, DistillError, IntegrityError
 from distill.jsonl import decode_document, encode_document
@@ -186,21 +186,17 @@ def _save(attempt: _Attempt, receipt: StageReceipt, work: Work, *, seen: int) ->
     store.claim(stage.name, [(file.path, file.blake3) for file in receipt.outputs.files], pending=False)
     for file in receipt.outputs.files:
         if file.path in work.published:
-            store.remember(file.path, _fingerprint(work.published[file.path]), file.blake3, file.sha256, seen=SETTLED)
+            store.remember(file.path, fingerprint_of(work.published[file.path]), file.blake3, file.sha256, seen=SETTLED)
         elif file.path not in work.kept:  # without fingerprint: it may have been changed since its rename, so it is hashed once more
             store.remember(file.path, Fingerprint(0, 0, 0, 0), file.blake3, file.sha256, seen=0)
     for ref in stage.inputs(project.plan):
         state = work.inputs[ref.recorded]
         if ref.path in work.unchanged:
-            store.remember(ref.path, _fingerprint(work.unchanged[ref.path]), state.blake3, state.sha256, seen=seen)
+            store.remember(ref.path, fingerprint_of(work.unchanged[ref.path]), state.blake3, state.sha256, seen=seen)
     if work.rows_hash:
         store.save_meta("index", [receipt.outputs.files[0].blake3, work.rows_hash])
     store.save_trace(stage.name, Trace(session.run_id, identity, inputs, stable_hash(receipt), encode_document(receipt)))
     store.commit()
-
-
-def _fingerprint(stat: os.stat_result) -> Fingerprint:
-    return Fingerprint(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 def _states(stage: Stage, project: Project) -> list[Fingerprint | None]:
@@ -208,7 +204,7 @@ def _states(stage: Stage, project: Project) -> list[Fingerprint | None]:
     states: list[Fingerprint | None] = []
     for ref in stage.inputs(project.plan):
         try:
-            states.append(_fingerprint(os.stat(project.folder / ref.path)))
+            states.append(fingerprint_of(os.stat(project.folder / ref.path)))
         except OSError:
             states.append(None)
     return states

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from distill.canonical import dump_canonical, load_plain
 
-__all__ = ["SETTLED", "Fingerprint", "Status", "Store", "Trace", "open_store"]
+__all__ = ["SETTLED", "Fingerprint", "Status", "Store", "Trace", "fingerprint_of", "open_store"]
 
 FOLDER = ".distill"
 RACY_NS = 100_000_000
@@ -148,7 +148,7 @@ class Store:
             return _UNREADABLE
         if not S_ISREG(stat.st_mode):
             return "a folder" if S_ISDIR(stat.st_mode) else "no regular file"
-        now = Fingerprint(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+        now = fingerprint_of(stat)
         memo = self._known(path)
         if memo is not None and memo[0] == now:
             return memo[1]
@@ -197,10 +197,11 @@ class Store:
         known = self._known(path)
         if known is not None and known[1] == digest:
             try:
-                if os.stat(os.path.join(self._folder, path)).st_size != known[0].size:  # noqa: PTH118 -- asked for every file of every stage
-                    return False
+                now = fingerprint_of(os.stat(os.path.join(self._folder, path)))  # noqa: PTH118 -- asked for every file of every stage
             except OSError:
                 return False
+            if now == known[0] or now.size != known[0].size:
+                return now == known[0]
         return self.hash_of(path) == digest
 
     # stages
@@ -302,6 +303,11 @@ class Store:
             self._write("DELETE FROM meta WHERE key = ?", key)
         else:
             self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, dump_canonical(value))
+
+
+def fingerprint_of(stat: os.stat_result) -> Fingerprint:
+    """Return what the file system says of a file."""
+    return Fingerprint(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 def _is_sound(path: Path) -> bool:
