@@ -1,6 +1,7 @@
 """The keyed lines of a part, and the merge of a bucket: lines are sorted where they lie, as bytes (`distill.units.parts`)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.errno cimport errno
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy
@@ -14,6 +15,7 @@ SOURCE = DISTILL_SOURCE
 cdef enum:
     KEY = 32
     SLOTS = 1024
+    WINDOW = 64  # slots of a part that are in memory at a time
     SUM = 16
     PIECES = 32
     VALUES = 8
@@ -247,45 +249,73 @@ def sort_blocks(list blocks not None):
 
 
 cdef class Table:
-    """The slots of one section of a part, taken in order."""
+    """The slots of one section of a part, taken in order; a window of them is in memory."""
 
     cdef object path
-    cdef bytes index
     cdef bint fresh
-    cdef size_t offset, sum, sums
-    cdef const uint32_t *slots
+    cdef size_t offset, index, sums_before
+    cdef int window, sum
+    cdef uint32_t slots[WINDOW + 1]
+    cdef uint8_t sums[WINDOW * SUM]
 
-    def __init__(self, path, size_t offset, bytes index not None, fresh):
-        """Take the file, where the section starts in it, its index, and whether it was written in this build."""
-        if <size_t>PyBytes_GET_SIZE(index) < sizeof(uint32_t) * (SLOTS + 1):
-            raise ValueError("an index is too short")
+    def __init__(self, path, size_t offset, size_t index, fresh):
+        """Take the file, where the section and its index start in it, and whether it was written in this build."""
         self.path, self.offset, self.index, self.fresh = path, offset, index, fresh
-        self.slots = <const uint32_t *>PyBytes_AS_STRING(index)
-        self.sums = PyBytes_GET_SIZE(index) - sizeof(uint32_t) * (SLOTS + 1)
-        self.sum = 0
+        self.window = -WINDOW
+
+    cdef int _reach(self, int slot) except -1:
+        """Read on until a slot is in the window."""
+        cdef int i, count
+        while slot >= self.window + WINDOW:
+            if self.window >= 0:
+                for i in range(WINDOW):
+                    self.sums_before += self.slots[i + 1] != self.slots[i]
+            self.window += WINDOW
+            self.sum = count = 0
+            name = self.path.encode("utf-8", "surrogateescape")
+            handle = open(PyBytes_AS_STRING(name), O_RDONLY | O_CLOEXEC)
+            if handle < 0:
+                raise OSError(errno, "a part cannot be read", self.path)
+            try:
+                _read_at(handle, <char *>self.slots, sizeof(self.slots), self.index + self.window * sizeof(uint32_t))
+                for i in range(WINDOW):
+                    count += self.slots[i + 1] != self.slots[i]
+                _read_at(handle, <char *>self.sums, count * SUM, self.index + (SLOTS + 1) * sizeof(uint32_t) + self.sums_before * SUM)
+            finally:
+                close(handle)
+        return 0
 
     def take(self, int first, int last):
         """Return the fields of the `Range` of some slots, and their sums; None where they hold nothing."""
         cdef uint32_t ends[SLOTS]
-        cdef int slot, count = 0
-        cdef const char *sums
-        if not 0 <= first <= last <= SLOTS:
+        cdef uint8_t sums[SLOTS * SUM]
+        cdef uint32_t start = 0
+        cdef int slot, place, count = 0
+        if not 0 <= first <= last <= SLOTS or first < self.window:
             raise ValueError("no such slots")
         for slot in range(first, last):
-            if self.slots[slot + 1] != self.slots[slot]:
-                ends[count] = self.slots[slot + 1] - self.slots[first]
+            self._reach(slot)
+            place = slot - self.window
+            if slot == first:
+                start = self.slots[place]
+            if self.slots[place + 1] != self.slots[place]:
+                ends[count] = self.slots[place + 1] - start
+                memcpy(sums + count * SUM, self.sums + self.sum * SUM, SUM)
+                self.sum += 1
                 count += 1
         if count == 0:
             return None
-        if self.sum + count * SUM > self.sums:
-            raise ValueError("an index has too few sums")
-        sums = <const char *>(self.slots + SLOTS + 1) + self.sum
-        self.sum += count * SUM
-        told = PyBytes_FromStringAndSize(sums, count * SUM)
-        place = (self.path, self.offset + self.slots[first], ends[count - 1])
+        told = PyBytes_FromStringAndSize(<char *>sums, count * SUM)
+        place_of = (self.path, self.offset + start, ends[count - 1])
         if not self.fresh:
-            place += (PyBytes_FromStringAndSize(<const char *>ends, count * sizeof(uint32_t)), told)
-        return place, told
+            place_of += (PyBytes_FromStringAndSize(<const char *>ends, count * sizeof(uint32_t)), told)
+        return place_of, told
+
+
+cdef int _read_at(int handle, char *into, size_t size, size_t place) except -1:
+    if pread(handle, into, size, place) != <ssize_t>size:
+        raise ValueError("an index is too short")
+    return 0
 
 
 def read_blocks(ranges):

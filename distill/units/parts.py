@@ -270,9 +270,10 @@ def span_ranges(parts: Sequence[Part], spans: Iterable[tuple[int, int]], *sectio
 class _Table:
     """The slots of one section, taken in order: what `distill.compiled.parts.Table` does in Python."""
 
-    def __init__(self, path: str, offset: int, index: bytes, fresh: bool) -> None:  # noqa: FBT001 -- as the compiled one
+    def __init__(self, path: str, offset: int, index: int, fresh: bool) -> None:  # noqa: FBT001 -- as the compiled one
         self._path, self._offset, self._fresh = path, offset, fresh
-        self._slots, self._sums = array("I", index[:_INDEX]), index[_INDEX:]
+        table = _read(path, index, _INDEX + _SUM * _SLOTS)
+        self._slots, self._sums = array("I", table[:_INDEX]), table[_INDEX:]
         self._sum = 0
 
     def take(self, first: int, last: int) -> tuple[tuple[Any, ...], bytes] | None:
@@ -288,10 +289,9 @@ class _Table:
 
 
 def _open_table(part: Part, section: Section) -> Any:
-    index = _read(part.path, section.index, section.indexed)
-    if hash_bytes(index) != section.digest:
+    if not part.fresh and hash_bytes(_read(part.path, section.index, section.indexed)) != section.digest:
         raise DamagedPartError(f"{part.path}: the index at byte {section.index:,} is not what was written")
-    return (_Table if _COMPILED is None else _COMPILED.Table)(part.path, section.offset, index, part.fresh)
+    return (_Table if _COMPILED is None else _COMPILED.Table)(part.path, section.offset, section.index, part.fresh)
 
 
 def whole_range(part: Part, name: str) -> Range:
