@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 
+from distill.compiled import find_compiled
 from distill.errors import SchemaError
 from distill.hashing import FileHasher
 
@@ -296,6 +297,9 @@ def _repeated_key(raw: bytes, value: dict[str, Any]) -> str | None:
     Where nothing is written in an unusual way, a row whose count of `":` is its count of decoded keys is cleared at once: a key that
     stands twice is decoded once.
     """
+    compiled = find_compiled("records")
+    if compiled is not None and compiled.has_clear_keys(raw):
+        return None
     if b"\t" not in raw and b"\r" not in raw and b"\n" not in raw and b" :" not in raw:
         found = raw.count(b'":')
         if b"\\" in raw:

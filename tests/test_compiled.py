@@ -176,6 +176,18 @@ def test_a_line_of_other_values_than_its_template_names_is_refused() -> None:
             PARTS.merge_rows([], template)
 
 
+@pytest.mark.parametrize(
+    ("raw", "clear"),
+    [(b'{"a": 1, "b": {"a": "b", "c": [{"a": 1}, {"a": 2}]}, "c" :"a"}', True), (b'{"a":"a","b":"a: \\"a\\": {"}', True), (b"{}", True),
+     (b'{"a":1,"b":{"c":1,"c":2}}', False), (b'{"a":[{"b":1}],"a":2}', False), (b'{"a":1,"\\u0062":2}', False), (b'{"a" \t:1,"a":2}', False),
+     (b'{"a":' * 64 + b"1" + b"}" * 64, True), (b'{"a":' * 65 + b"1" + b"}" * 65, False), (b'{"open', False), (b"}", False), (b'"a":1', False),
+     (b"{" + b",".join(b'"%d":1' % i for i in range(256)) + b"}", True), (b"{" + b",".join(b'"%d":1' % i for i in range(257)) + b"}", False)],
+)  # fmt: skip
+def test_an_object_is_cleared_of_keys_that_stand_twice(raw: bytes, clear: bool) -> None:
+    """What has no key twice is told at once; what has, what is spelt with escapes, what is too much and what is no JSON is not told of."""
+    assert find_compiled("records").has_clear_keys(raw) is clear
+
+
 def test_sums_of_pieces_out_of_order_are_refused() -> None:
     """Ends that do not lie in the data are an error and never read."""
     with pytest.raises(ValueError, match="not in order"):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill import jsonl
+from distill.compiled import find_compiled
 from distill.errors import SchemaError
 from distill.hashing import hash_bytes
 from distill.jsonl import RAW_KEPT, BadLine, RawLine, decode_document, decode_line, encode_document, encode_row, read_lines
@@ -228,14 +229,17 @@ def repeated_keys(text: str) -> set[str]:
     return found
 
 
+@pytest.mark.parametrize("compiled", [find_compiled("records"), None], ids=["compiled", "in Python"])
 @settings(max_examples=300)
-@given(OBJECTS)
-def test_repeated_keys_agree_with_the_standard_library(text: str) -> None:
+@given(text=OBJECTS)
+def test_repeated_keys_agree_with_the_standard_library(compiled: Any, text: str) -> None:
     """A key twice in one object is found in any JSON, written with escapes or beside text that looks like keys."""
     repeated = repeated_keys(text)
 
     try:
-        value = decode_line(text.encode())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("distill.jsonl.find_compiled", lambda name: compiled)
+            value = decode_line(text.encode())
     except BadLine as bad:
         assert bad.reason == "duplicate_key"
         assert bad.detail in {f"the key {key!r} stands twice in one object" for key in repeated}

@@ -1,12 +1,13 @@
 """One raw record on its way to evidence: decoding it, saying where it stood, setting it aside (SPEC 3, SPEC 9)."""
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from distill.config import Config
 from distill.formats.reading import Position, Reading
-from distill.hashing import hash_bytes, row_id
+from distill.hashing import hash_bytes, record_ids, row_id
 from distill.jsonl import RAW_KEPT, BadLine, RawLine, decode_line
 from distill.outcome import Outcome, Row
 from distill.plan import EVIDENCE, RawLog
@@ -82,10 +83,18 @@ def build_evidence(log: RawLog, line: RawLine, values: dict[str, Any], config: C
     The key under which a record stands is told apart as its bytes are: two equal records under two keys are two runs.
     """
     name = log.source.name
-    keyed = () if line.key is None else (line.key,)
-    identity = row_id(name, *[group for _, group in log.groups], *keyed, line.raw, None if place is None else str(place))
+    if line.key is None and place is None:
+        identity = _identity_of(name, log.groups)(line.raw)
+    else:
+        keyed = () if line.key is None else (line.key,)
+        identity = row_id(name, *[group for _, group in log.groups], *keyed, line.raw, None if place is None else str(place))
     recorded_at = config.recorded_at or values.get("created_at")
     return EvidenceRecord(id=identity, source=name, provenance=provenance_of(log, line, recorded_at), **values)
+
+
+@lru_cache(maxsize=256)
+def _identity_of(name: str, groups: tuple[tuple[str, str | None], ...]) -> Callable[[bytes], str]:
+    return record_ids(name, *[group for _, group in groups])
 
 
 def accept_run(log: RawLog, line: RawLine, reading: Reading, config: Config, *, place: int | None = None) -> Outcome:
