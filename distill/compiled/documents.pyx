@@ -7,8 +7,8 @@ from libc.stdlib cimport free, malloc
 from distill.compiled.exports cimport KEY, MARGIN, NEXT, VALUES, Ending, Row, Spread, has_text, is_empty, is_plain, is_same, put_bytes
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
-    DISTILL_SOURCE, E_ATTEMPTS, E_CORRECTED, E_ID, E_MESSAGES, E_MODEL, E_REFERENCE, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE, E_TAGS,
-    E_TASK_ID, PUT, PUT_SPAN, b3_hash_many, b3_message, buffer, free_buffer, is_null, is_text, make_room, put, put_hex, span, write_normal,
+    DISTILL_SOURCE, E_ATTEMPTS, E_CONTEXT, E_CORRECTED, E_ERRORS, E_ID, E_INSTRUCTION, E_LESSONS, E_MESSAGES, E_MODEL, E_PROVENANCE,
+    E_REFERENCE, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE, E_TAGS, E_TASK_ID, PUT, PUT_SPAN, b3_hash_many, b3_message, buffer, free_buffer, is_null, is_text, make_room, put, put_hex, span, write_normal,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -172,15 +172,20 @@ cdef class SpreadDocuments(Spread):
 
 
 cdef class SpreadMembers(Spread):
-    """Runs as members of their group, each with its evidence."""
+    """Runs as members of their group, each with what a playbook reads of its evidence."""
 
     cdef Lines groups
     cdef object group_of
+    cdef bint whole
     cdef bytes source, task, key, head
 
-    def __init__(self, fate_of, encode, keyed, group_of):
-        """Take also what gives the key of a group, and its scope and name as the start of a JSON list, from a source and a task as JSON."""
+    def __init__(self, fate_of, encode, keyed, group_of, whole):
+        """Take also what gives the key of a group, and its scope and name as the start of a JSON list, from a source and a task as JSON.
+
+        Where `whole` is true, any field of the evidence may be read.
+        """
         Spread.__init__(self, fate_of, encode, keyed)
+        self.whole = whole
         self.groups, self.group_of = keyed["groups"], group_of
         self.source = self.task = self.key = self.head = b""
 
@@ -209,6 +214,41 @@ cdef class SpreadMembers(Spread):
         PUT(body, ",")
         PUT_SPAN(body, fields[E_ATTEMPTS])
         PUT(body, ",null,false]\t")
-        put(body, row.line, size)
+        if self.whole:
+            put(body, row.line, size)
+        else:
+            self._put_told(body, fields, ending)
         self.groups.end()
         return True
+
+    cdef int _put_told(self, buffer *body, span *fields, Ending ending) except -1:
+        """Put the fields that are read; an answer is read of runs that passed, signals where a person may have spoken."""
+        PUT(body, '{"id":')
+        PUT_SPAN(body, fields[E_ID])
+        PUT(body, ',"source":')
+        PUT_SPAN(body, fields[E_SOURCE])
+        PUT(body, ',"run_id":')
+        PUT_SPAN(body, fields[E_RUN_ID])
+        PUT(body, ',"model":')
+        PUT_SPAN(body, fields[E_MODEL])
+        PUT(body, ',"instruction":')
+        PUT_SPAN(body, fields[E_INSTRUCTION])
+        if not is_null(fields[E_CONTEXT]):
+            PUT(body, ',"context":')
+            PUT_SPAN(body, fields[E_CONTEXT])
+        if ending.embedded:
+            PUT(body, ',"response":')
+            PUT_SPAN(body, fields[E_RESPONSE])
+        if b'"human"' in PyBytes_FromStringAndSize(fields[E_SIGNALS].at, fields[E_SIGNALS].size):
+            PUT(body, ',"signals":')
+            PUT_SPAN(body, fields[E_SIGNALS])
+        if not is_text(fields[E_ERRORS], "[]"):
+            PUT(body, ',"errors":')
+            PUT_SPAN(body, fields[E_ERRORS])
+        if not is_text(fields[E_LESSONS], "[]"):
+            PUT(body, ',"lessons":')
+            PUT_SPAN(body, fields[E_LESSONS])
+        PUT(body, ',"provenance":')
+        PUT_SPAN(body, fields[E_PROVENANCE])
+        PUT(body, '}')
+        return 0

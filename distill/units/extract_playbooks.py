@@ -49,7 +49,8 @@ def _compiled(spreader: Spreader) -> Any:
 
     if _COMPILED is None or spreader.config.playbooks.group_by != "task_id":
         return None
-    return _COMPILED.SpreadMembers(spreader.fates.of, _ENCODE, spreader.part.keyed, group_of)
+    whole = bool(extract_playbooks.cumulative_keys(spreader.config))
+    return _COMPILED.SpreadMembers(spreader.fates.of, _ENCODE, spreader.part.keyed, group_of, whole)
 
 
 def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from distill.engine import Task
 from distill.hashing import MerkleTree
 from distill.jsonl import decode_document
@@ -13,6 +15,8 @@ from distill.units.outputs import Outputs
 from distill.units.workshop import Context, Workshop, read_unit
 
 __all__ = ["check_unit", "run_units"]
+
+_DECODE: Callable[[bytes], list[Document]] = msgspec.json.Decoder(Document).decode_lines
 
 
 def run_units(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]]:
@@ -29,8 +33,12 @@ def run_units(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]]:
 
 
 def _rows(path: str, unit: Unit) -> list[Document]:
-    lines = read_unit(path, unit, RAG).split(b"\n")
-    return [decode_document(line, Document, place=f"{RAG}:{number}") for number, line in enumerate(lines, unit.lines + 1) if line]
+    data = read_unit(path, unit, RAG)
+    try:
+        return _DECODE(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # said with its place
+        lines = enumerate(data.split(b"\n")[:-1], unit.lines + 1)
+        return [decode_document(line, Document, place=f"{RAG}:{number}") for number, line in lines]
 
 
 def _check(shop: Workshop, index: Path, units: list[Unit]) -> list[str]:
