@@ -19,7 +19,7 @@ _EACH = 16
 """Files that are synced one by one at most; each costs some milliseconds."""
 _TICK_NS, _SECOND_NS = 20_000_000, 1_000_000_000
 _WORTH = 1 << 20
-"""Bytes of a file from which on it is worth to begin early."""
+"""Bytes of a file from which on it is worth to begin early, and of a range from which on it is worth a thread."""
 _BLOCK = 1 << 18
 """Bytes that are copied at a time; they stay in the cache of the core."""
 _BLOCKS = 4
@@ -32,7 +32,7 @@ class _Hashing:
     """A thread that takes the hashes of blocks in their order, while the next are read and written."""
 
     def __init__(self, hasher: FileHasher) -> None:
-        self._hasher = hasher
+        self._hasher, self._error = hasher, list[BaseException]()
         self._free, self._full = SimpleQueue[memoryview](), SimpleQueue[memoryview | None]()
         for _ in range(_BLOCKS):
             self._free.put(memoryview(bytearray(_BLOCK)))
@@ -41,7 +41,10 @@ class _Hashing:
 
     def _run(self) -> None:
         while (data := self._full.get()) is not None:
-            self._hasher.update(data)
+            try:
+                self._hasher.update(data)
+            except BaseException as err:  # noqa: BLE001 -- raised again where the file is closed
+                self._error.append(err)
             self._free.put(memoryview(data.obj))
 
     def block(self) -> memoryview:
@@ -53,9 +56,11 @@ class _Hashing:
         self._full.put(data)
 
     def close(self) -> None:
-        """Wait until everything is hashed."""
+        """Wait until everything is hashed; what failed there is raised here."""
         self._full.put(None)
         self._thread.join()
+        if self._error:
+            raise self._error[0]
 
 
 class TargetFile:
@@ -84,10 +89,10 @@ class TargetFile:
             OSError: they cannot be read or written.
             InputError: the other file is too short.
         """
-        if beside and self._hashing is None:
-            self._hashing = _Hashing(self.hasher)
-        elif not beside:
+        if not beside:
             self._settle()
+        elif self._hashing is None and length >= _WORTH:
+            self._hashing = _Hashing(self.hasher)
         handle, end = os.open(path, os.O_RDONLY), offset + length
         try:
             while offset < end:
@@ -125,6 +130,7 @@ class TargetFile:
         if self._file.closed:
             return
         self._settle()
+        self.__dict__.pop("_block", None)  # a build may have thousands of targets
         try:
             if self.hasher.bytes > _WORTH:
                 _begin_sync(self._file.fileno())

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,24 @@ def test_a_file_is_not_read_to_learn_that_it_is_another(tmp_path: Path, hashed: 
     path.write_bytes(b"two")
     assert (store.known_hashes("file"), store.holds("file", hash_bytes(b"two")), hashed[:1]) == (None, True, ["file"])
     store.close()
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_targets_that_wait_for_their_places_hold_no_memory(tmp_path: Path, *, beside: bool) -> None:
+    """A build of thousands of targets holds none of their bytes until they are published, whichever way they are hashed."""
+    data = bytes(range(256)) * 8192
+    (tmp_path / "rows").write_bytes(data)
+    tracemalloc.start()
+
+    targets = [TargetFile(tmp_path, f"target-{i}") for i in range(40)]
+    for target in targets:
+        target.write_range(str(tmp_path / "rows"), 0, len(data), 1, beside=beside)
+        target.close()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert held < 1 << 20
+    assert {(target.hasher.blake3, target.hasher.bytes) for target in targets} == {(hash_bytes(data), len(data))}
 
 
 def test_a_target_is_not_read_again(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from distill.hashing import row_id
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PREFERENCE, QUARANTINE, export_preference
-from distill.units.exports import Export, Target, grouped, run_export
+from distill.units.exports import Export, grouped, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
+from distill.units.outputs import Target
 from distill.units.parts import KEY, PartWriter, sort_lines
 
 __all__ = ["EXPORT", "render_pair", "run_units"]

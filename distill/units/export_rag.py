@@ -18,10 +18,10 @@ from distill.stages import PLAYBOOKS, QUARANTINE, RAG
 from distill.stages.export_rag import keep_out, playbook_outcome, run_outcome
 from distill.stages.extract_playbooks import make_title
 from distill.units.cutting import Unit
-from distill.units.exports import Export, Spreader, Target, spread_corpus
+from distill.units.exports import Export, Spreader, spread_corpus
 from distill.units.guard import answer_group, check_exports, document_permits
 from distill.units.lean import decode_whole
-from distill.units.outputs import Outputs
+from distill.units.outputs import Outputs, Target
 from distill.units.parts import KEY_VALUE, Part, PartWriter, Range, read_range, whole_range
 from distill.units.workshop import Context, Job, Piece, Workshop, place_of, read_unit
 
@@ -118,8 +118,7 @@ def run_units(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]]:
     playbooks = list(shop.parts(jobs()))
     shop.count_input(ref, sum(part.facts["records"] for part in playbooks))
     parts = [*runs, *playbooks]
-    outputs.merge(RAG, parts, "rows", template=_ROW)
-    outputs.merge(_QUARANTINE, parts, "quarantine")
+    outputs.merge(parts, *EXPORT.targets, Target(_QUARANTINE, ("quarantine",)))
     if shop.work.config.playbooks.group_by != "task_id":  # a playbook may then hold answers of tasks that do not meet it by key
         return lambda: [*check_exports(shop, outputs, runs), f"{RAG}: playbooks of other groups than tasks are read by the reference"]
     return lambda: check_exports(shop, outputs, runs)

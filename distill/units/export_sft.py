@@ -15,9 +15,10 @@ from distill.compiled import find_compiled
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
-from distill.units.exports import Export, Target, run_export
+from distill.units.exports import Export, run_export
 from distill.units.guard import permits
 from distill.units.lean import decode_lean
+from distill.units.outputs import Target
 from distill.units.parts import KEY, KEY_VALUE, PartWriter, sort_lines
 
 __all__ = ["EXPORT", "render_rows", "run_units"]

@@ -28,12 +28,12 @@ from distill.units.fates import Fates
 from distill.units.gists import Gists
 from distill.units.guard import Verdict, build_verdict, check_exports
 from distill.units.lean import decode_whole
-from distill.units.outputs import Outputs
-from distill.units.parts import KEY, Part, PartWriter, Range, Template, bucket_ranges, read_lines_of, read_ranges
+from distill.units.outputs import Outputs, Target
+from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_ranges
 from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
 
 __all__ = [
-    "Export", "Spreader", "Target", "bucket_jobs", "export_unit", "gather_bucket", "grouped", "pool_bucket", "run_export", "spread_corpus",
+    "Export", "Spreader", "bucket_jobs", "export_unit", "gather_bucket", "grouped", "pool_bucket", "run_export", "spread_corpus",
 ]  # fmt: skip
 
 
@@ -80,7 +80,7 @@ class Export(NamedTuple):
     """Puts a run among those of its group, or returns its fate; its evidence lines, its own first, are given too."""
     gather: Callable[[list[bytes], Any, PartWriter], Iterator[tuple[Outcome, int]]]
     """Yields the fates of the groups of a bucket, and how many met each, from blocks of lines with their keys."""
-    targets: tuple["Target", ...]
+    targets: tuple[Target, ...]
     """Where its rows go."""
     quarantine: str | None
     """Where quarantined runs are written."""
@@ -92,17 +92,6 @@ class Export(NamedTuple):
     """Builds what spreads the plain runs of a range from their bytes, a `distill.compiled.exports.Spread`, or None where nothing does."""
     looks: bool = False
     """Whether runs that their verdict alone keeps out are looked at all the same."""
-
-
-class Target(NamedTuple):
-    """A file of rows."""
-
-    path: str
-    """The file."""
-    sections: tuple[str, ...]
-    """Of the parts, that hold its rows or name those that do not stand."""
-    template: Template = ()
-    """How a row is spelt of which a section holds the values."""
 
 
 class TaskKeys:
@@ -313,11 +302,10 @@ def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | No
     parts = spread_corpus(shop)
     gathered = list(shop.parts(bucket_jobs("distill.units.exports:gather_bucket", parts, "groups")))
     rows = [*parts, *gathered]
-    for target in export.targets:
-        outputs.merge(target.path, rows, *target.sections, template=target.template)
     if export.quarantine is None:
+        outputs.merge(rows, *export.targets)
         return None
-    outputs.merge(export.quarantine, parts, "quarantine")
+    outputs.merge(rows, *export.targets, Target(export.quarantine, ("quarantine",)))
     return lambda: check_exports(shop, outputs, rows)
 
 

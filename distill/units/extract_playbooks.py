@@ -11,8 +11,9 @@ from distill.jsonl import encode_row
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PLAYBOOKS, extract_playbooks
-from distill.units.exports import Export, Spreader, Target, grouped, run_export
+from distill.units.exports import Export, Spreader, grouped, run_export
 from distill.units.lean import decode_told
+from distill.units.outputs import Target
 from distill.units.parts import KEY, PartWriter, sort_lines
 
 __all__ = ["EXPORT", "run_units"]

@@ -350,14 +350,16 @@ def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[s
     """Return what the fast reading found wrong in the exports of a stage; empty where all is well."""
     found: list[str] = []
     read: list[Part] = []
-    for path in [path for path in outputs.cuts if path in ROW_TYPES]:
-        last = ""
-        for unit, part in zip(outputs.cuts[path], shop.parts(_readings(shop, outputs, path, parts), reuse=False), strict=True):
-            found += [f"{path}:{unit.lines + number}: {text}" for number, text in part.facts["found"]]
-            if part.facts["first"] and part.facts["first"] <= last:
-                found.append(f"{path}:{unit.lines + 1}: [order] id {part.facts['first']!r} does not come after {last!r}")
-            last = part.facts["last"] or last
-            read.append(part)
+    last: dict[str, str] = {}
+    ranges = [(path, unit) for path in outputs.cuts if path in ROW_TYPES for unit in outputs.cuts[path]]
+    jobs = chain.from_iterable(_readings(shop, outputs, path, parts) for path in dict.fromkeys(path for path, _ in ranges))
+    for (path, unit), part in zip(ranges, shop.parts(jobs, reuse=False), strict=True):
+        found += [f"{path}:{unit.lines + number}: {text}" for number, text in part.facts["found"]]
+        before = last.get(path, "")
+        if part.facts["first"] and part.facts["first"] <= before:
+            found.append(f"{path}:{unit.lines + 1}: [order] id {part.facts['first']!r} does not come after {before!r}")
+        last[path] = part.facts["last"] or before
+        read.append(part)
     held = shop.parts(_claims(read, parts))
     embedded = shop.parts(_meetings("embed_bucket", [*parts, *read], "documents", "answers"))
     for part in chain(held, embedded):

@@ -1,11 +1,11 @@
 """The targets of one stage, in temporary files until they are published; what was appended to them, unit by unit, is their cut."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from distill.books import Books
 from distill.hashing import hash_file
@@ -16,7 +16,20 @@ from distill.units.cutting import Unit
 from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, Template, bucket_ranges, merge_rows, read_lines_of
 from distill.units.workshop import Context, Cut, Job, Piece, Workshop
 
-__all__ = ["Outputs", "merge_bucket"]
+__all__ = ["Outputs", "Target", "merge_bucket"]
+
+
+class Target(NamedTuple):
+    """A file of rows that come from keyed sections of parts."""
+
+    path: str
+    """The file."""
+    sections: tuple[str, ...]
+    """That hold its rows, each line up to the brace its key, or name those that do not stand: a key and a dash."""
+    template: Template = ()
+    """How a row is spelt of which a section holds the values."""
+    order: str | None = None
+    """`module:name` of a function that orders lines of one key."""
 
 
 class Outputs:
@@ -93,21 +106,25 @@ class Outputs:
             self.append(paths[number], ((part, section) for _, part, section in several))
         return done
 
-    def merge(self, path: str, parts: Sequence[Part], *names: str, order: str | None = None, template: Template = ()) -> None:
-        """Add the lines of keyed sections of all parts in the order of their keys, which end where the row's brace opens.
-
-        `order` names a function that orders lines of one key; `template` says how a row is spelt of which a section holds the values.
-        A line that is a key and a dash names rows that are left out.
-        """
-        spans = self.spans[path] = []
+    def merge(self, parts: Sequence[Part], *targets: Target) -> None:
+        """Give targets the lines of keyed sections of all parts, one target after the other, each in the order of its keys."""
+        owners: deque[str] = deque()
 
         def jobs() -> Iterator[Job]:
-            for bucket in bucket_ranges(parts, *names, growth=2 if template else 1):
-                spans.append((bucket.first, bucket.last))
-                place = f"bucket {len(spans)} of {names[0]}"
-                yield Job("distill.units.outputs:merge_bucket", (bucket.ranges, order, template), (path, bucket.digest), place)
+            for path, sections, template, order in targets:
+                spans = self.spans[path] = []
+                for bucket in bucket_ranges(parts, *sections, growth=2 if template else 1):
+                    spans.append((bucket.first, bucket.last))
+                    owners.append(path)
+                    place = f"bucket {len(spans)} of {sections[0]}"
+                    yield Job("distill.units.outputs:merge_bucket", (bucket.ranges, order, template), (path, bucket.digest), place)
 
-        self.append(path, ((part, "rows") for part in self._shop.parts(jobs())))
+        merged = ((owners.popleft(), part) for part in self._shop.parts(jobs()))
+        for path, several in groupby(merged, key=lambda one: one[0]):
+            self.append(path, ((part, "rows") for _, part in several))
+        for target in targets:
+            if target.path not in self.cuts:
+                self.append(target.path, ())
 
     def present(self, path: str) -> Path:
         """Return where the bytes of a target lie before it is published."""

@@ -25,7 +25,7 @@ from distill.stages.score import OUTCOMES, score_record, scored_run
 from distill.units.cutting import Unit
 from distill.units.gists import NO_TEXT, SIZE, Gists
 from distill.units.lean import decode_lean
-from distill.units.outputs import Outputs
+from distill.units.outputs import Outputs, Target
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_range
 from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
 
@@ -266,7 +266,7 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     parts = [part for part, _ in done]
     pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, homes, "runs")))
     told = list(shop.parts(_buckets("resolve_texts_bucket", [*parts, *pooled], homes, "texts", "told")))
-    outputs.merge(RESOLUTION, [*pooled, *told], "rows", order="distill.units.score:resolution_order")
+    outputs.merge([*pooled, *told], Target(RESOLUTION, ("rows",), order="distill.units.score:resolution_order"))
 
 
 def _read_reserved(shop: Workshop, ref: FileRef) -> None:
