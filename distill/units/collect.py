@@ -176,6 +176,7 @@ def _collect_plain(one: _Piece, plain: Any, writer: _Writer) -> None:
     log, unit, limit = met.log(piece), met.unit(piece), context.config.max_line_bytes
     data = read_unit(str(Path(context.project) / log.file.path), unit, log.file.recorded)
     evidence, ids, texts, left = plain.take(data, unit.lines, unit.start, limit)
+    evidence = memoryview(evidence)  # its pieces are not copied before they are written
     grown, place, rows = writer.evidence[log.partition], 0, 0
     for number, start, length, ended, before, count in left:
         if before > place:

@@ -22,12 +22,12 @@ class Growing:
 
     def _next(self) -> None:
         self.names.append(f"{self._name}.{len(self.names)}")
-        self._lines: list[bytes] = []
+        self._lines: list[bytes | memoryview] = []
         self._ids.append([])
         self._texts.append([])
         self._bytes = self._records = 0
 
-    def append(self, lines: bytes, records: int = 1) -> None:
+    def append(self, lines: bytes | memoryview, records: int = 1) -> None:
         """Add lines with their newlines."""
         if self._bytes >= _SECTION:
             self.spill()
@@ -36,7 +36,7 @@ class Growing:
         self._bytes += len(lines)
         self._records += records
 
-    def add(self, lines: bytes, ids: bytes, texts: bytes) -> None:
+    def add(self, lines: bytes | memoryview, ids: bytes, texts: bytes) -> None:
         """Add lines of evidence with their ids and the keys of their texts, 16 bytes each."""
         self.append(lines, len(ids) // SIZE)
         self._ids[-1].append(ids)

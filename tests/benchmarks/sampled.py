@@ -19,7 +19,7 @@ __all__ = ["GROUPS", "REST"]
 GROUPS = {
     "hashes of files": ("hashing.py:update", "hashing.py:hash_file", "hashing.py:aggregate_hash"),
     "hashes of rows and parts": ("hashing.py",),
-    "firewall, reading again": ("units/guard.py", "firewall.py", "runner.py:_check_outputs", "runner.py:_check_units", "stages/index.py:check_index"),
+    "firewall, reading again": ("units/guard.py", "firewall.py", "runner.py:_check_outputs", "runner.py:_check_units", "units/index.py:_check", "units/index.py:check_unit"),
     "summary, drift, ledger": ("build/publish.py", "build/ledger.py", "build/history.py"),
     "receipts and decisions": (
         "build/execution.py:_receipt", "build/execution.py:_save", "build/execution.py:_claim_targets", "build/identity.py", "build/store.py",
