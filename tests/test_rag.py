@@ -14,7 +14,7 @@ from distill.schemas.export_rows import Playbook, RagRow
 from distill.stages import INDEX, PLAYBOOKS, QUARANTINE, RAG
 from distill.stages.export_rag import run
 from distill.stages.extract_playbooks import run as extract
-from distill.stages.index import IndexWriter, check_counts, check_range, count_index, hash_index, search_index
+from distill.stages.index import IndexWriter, check_counts, check_range, hash_index, search_index
 from distill.stages.index import run as index
 from tests.strategies import chat, fates, made_run, rows_of
 
@@ -176,7 +176,7 @@ def test_index_is_the_same_for_the_same_rows(tmp_path: Path) -> None:
 
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert hash_index(tmp_path / "one") == hash_index(tmp_path / "two") != hash_index(tmp_path / "three")
-    assert (count_index(tmp_path / "one"), count_index(tmp_path / "none")) == (len(ROWS), 0)
+    assert (check_counts(tmp_path / "one", len(ROWS)), check_counts(tmp_path / "none", 0)) == ([], [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["none", "one", "three", "two"]
 
 

@@ -17,7 +17,7 @@ from distill.outcome import Outcome, Row
 from distill.schemas.export_rows import RagRow
 from distill.stages import INDEX, RAG
 
-__all__ = ["Checked", "Document", "Hit", "IndexWriter", "check_counts", "check_range", "count_index", "hash_index", "run", "search_index"]
+__all__ = ["Checked", "Document", "Hit", "IndexWriter", "check_counts", "check_range", "hash_index", "run", "search_index"]
 
 _COLUMNS = ("id", "kind", "title", "content", "tags", "source_run_ids", "success_score", "provenance", "embedding_text")
 _NAMES = ", ".join(_COLUMNS)
@@ -144,15 +144,6 @@ def _leaf(row: Sequence[Any]) -> bytes:
 
 def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
-
-
-def count_index(path: Path) -> int:
-    """Return how many rows an index holds."""
-    base = _open(path)
-    try:
-        return int(base.execute("SELECT count(*) FROM rows").fetchone()[0])
-    finally:
-        base.close()
 
 
 def hash_index(path: Path) -> str:
