@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 from typing import Any
 
 from distill.errors import InputError
@@ -19,48 +17,11 @@ _EACH = 16
 """Files that are synced one by one at most; each costs some milliseconds."""
 _TICK_NS, _SECOND_NS = 20_000_000, 1_000_000_000
 _WORTH = 1 << 20
-"""Bytes of a file from which on it is worth to begin early, and of a range from which on it is worth a thread."""
+"""Bytes of a file from which on it is worth to begin early."""
 _BLOCK = 1 << 18
 """Bytes that are copied at a time; they stay in the cache of the core."""
-_BLOCKS = 4
-"""Blocks that hashing may lag behind."""
 _BEGIN = 2
 """Linux's SYNC_FILE_RANGE_WRITE."""
-
-
-class _Hashing:
-    """A thread that takes the hashes of blocks in their order, while the next are read and written."""
-
-    def __init__(self, hasher: FileHasher) -> None:
-        self._hasher, self._error = hasher, list[BaseException]()
-        self._free, self._full = SimpleQueue[memoryview](), SimpleQueue[memoryview | None]()
-        for _ in range(_BLOCKS):
-            self._free.put(memoryview(bytearray(_BLOCK)))
-        self._thread = Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while (data := self._full.get()) is not None:
-            try:
-                self._hasher.update(data)
-            except BaseException as err:  # noqa: BLE001 -- raised again where the file is closed
-                self._error.append(err)
-            self._free.put(memoryview(data.obj))
-
-    def block(self) -> memoryview:
-        """Return a block that is free."""
-        return self._free.get()
-
-    def update(self, data: memoryview) -> None:
-        """Hash the start of a block, which is free again afterwards."""
-        self._full.put(data)
-
-    def close(self) -> None:
-        """Wait until everything is hashed; what failed there is raised here."""
-        self._full.put(None)
-        self._thread.join()
-        if self._error:
-            raise self._error[0]
 
 
 class TargetFile:
@@ -75,28 +36,22 @@ class TargetFile:
         self._file = self.temporary.open("wb", buffering=0)
         self.hasher = FileHasher()
         self.records = 0
-        self._hashing: _Hashing | None = None
         self._written: os.stat_result | None = None
 
     @cached_property
     def _block(self) -> memoryview:
         return memoryview(bytearray(_BLOCK))
 
-    def write_range(self, path: str, offset: int, length: int, records: int, *, beside: bool = False) -> None:
-        """Add the lines of a range of another file; they may be hashed by a thread `beside`, which pays where no worker needs the core.
+    def write_range(self, path: str, offset: int, length: int, records: int) -> None:
+        """Add the lines of a range of another file.
 
         Raises:
             OSError: they cannot be read or written.
             InputError: the other file is too short.
         """
-        if not beside:
-            self._settle()
-        elif self._hashing is None and length >= _WORTH:
-            self._hashing = _Hashing(self.hasher)
-        handle, end = os.open(path, os.O_RDONLY), offset + length
+        handle, block, end = os.open(path, os.O_RDONLY), self._block, offset + length
         try:
             while offset < end:
-                block = self._block if self._hashing is None else self._hashing.block()
                 count = os.preadv(handle, [block[: end - offset]], offset)
                 if not count:
                     raise InputError(f"{path}: ends at byte {offset:,}, before byte {end:,}; run doit again")
@@ -113,13 +68,7 @@ class TargetFile:
                 left = left[os.write(self._file.fileno(), left) :]
         except OSError as err:
             raise self._named(err) from err
-        (self.hasher if self._hashing is None else self._hashing).update(data)
-
-    def _settle(self) -> None:
-        """Wait until everything is hashed."""
-        hashing, self._hashing = self._hashing, None
-        if hashing is not None:
-            hashing.close()
+        self.hasher.update(data)
 
     def _named(self, err: OSError) -> OSError:
         """Return the error with the path, which a failed write does not know."""
@@ -129,7 +78,6 @@ class TargetFile:
         """Let the system begin with the rest; what waits for it comes later."""
         if self._file.closed:
             return
-        self._settle()
         self.__dict__.pop("_block", None)  # a build may have thousands of targets
         try:
             if self.hasher.bytes > _WORTH:
@@ -157,7 +105,6 @@ class TargetFile:
 
     def discard(self) -> None:
         """Take the temporary file away."""
-        self._settle()
         with suppress(OSError):  # a full disk: there is nothing to save
             self._file.close()
         self.temporary.unlink(missing_ok=True)

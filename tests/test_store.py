@@ -149,16 +149,15 @@ def test_a_file_is_not_read_to_learn_that_it_is_another(tmp_path: Path, hashed: 
     store.close()
 
 
-@pytest.mark.parametrize("beside", [False, True])
-def test_targets_that_wait_for_their_places_hold_no_memory(tmp_path: Path, *, beside: bool) -> None:
-    """A build of thousands of targets holds none of their bytes until they are published, whichever way they are hashed."""
+def test_targets_that_wait_for_their_places_hold_no_memory(tmp_path: Path) -> None:
+    """A build of thousands of targets holds none of their bytes until they are published."""
     data = bytes(range(256)) * 8192
     (tmp_path / "rows").write_bytes(data)
     tracemalloc.start()
 
     targets = [TargetFile(tmp_path, f"target-{i}") for i in range(40)]
     for target in targets:
-        target.write_range(str(tmp_path / "rows"), 0, len(data), 1, beside=beside)
+        target.write_range(str(tmp_path / "rows"), 0, len(data), 1)
         target.close()
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

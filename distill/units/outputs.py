@@ -83,9 +83,8 @@ class Outputs:
             if section is None or not section.length:
                 continue
             place = self._shop.locate(part, name)
-            carried = part.path in self._shop.carried
-            file.write_range(place.path, place.offset, place.length, section.records, beside=carried)
-            if not carried and not section.streamed:
+            file.write_range(place.path, place.offset, place.length, section.records)
+            if part.path not in self._shop.carried and not section.streamed:
                 Path(place.path).unlink()  # it stands in the target now
         waiting.clear()
 
