@@ -1,7 +1,8 @@
 """Files as the build writes them: whole or not at all, hashed as they pass, brought to the disk before they take their places."""
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from distill.errors import InputError
 from distill.hashing import FileHasher
 from distill.plan import TEMPORARY
 
-__all__ = ["TargetFile", "sync_files", "write_whole"]
+__all__ = ["TargetFile", "read_blocks", "sync_files", "temporary_of", "write_whole"]
 
 _EACH = 16
 """Files that are synced one by one at most; each costs some milliseconds."""
@@ -32,8 +33,8 @@ class TargetFile:
         self.path = path
         self.final = project / path
         self.final.parent.mkdir(parents=True, exist_ok=True)
-        self.temporary = self.final.with_name(f".{self.final.name}{TEMPORARY}{os.getpid()}")
-        self._file = self.temporary.open("wb", buffering=0)
+        self.temporary = temporary_of(self.final)
+        self._file = self.temporary.open("w+b", buffering=0)
         self.hasher = FileHasher()
         self.records = 0
         self._written: os.stat_result | None = None
@@ -49,26 +50,26 @@ class TargetFile:
             OSError: they cannot be read or written.
             InputError: the other file is too short.
         """
-        handle, block, end = os.open(path, os.O_RDONLY), self._block, offset + length
-        try:
-            while offset < end:
-                count = os.preadv(handle, [block[: end - offset]], offset)
-                if not count:
-                    raise InputError(f"{path}: ends at byte {offset:,}, before byte {end:,}; run doit again")
-                self._write(block[:count])
-                offset += count
-        finally:
-            os.close(handle)
+        for block in read_blocks(path, offset, length, self._block):
+            left, place = block, self.hasher.bytes
+            try:
+                while left:
+                    done = os.pwrite(self._file.fileno(), left, place)
+                    left, place = left[done:], place + done
+            except OSError as err:
+                raise self._named(err) from err
+            self.hasher.update(block)
         self.records += records
 
-    def _write(self, data: memoryview) -> None:
-        left = data
-        try:
-            while left:
-                left = left[os.write(self._file.fileno(), left) :]
-        except OSError as err:
-            raise self._named(err) from err
-        self.hasher.update(data)
+    def take_written(self, length: int, records: int) -> None:
+        """Take the next lines as others wrote them into the temporary file.
+
+        Raises:
+            InputError: they did not write so much.
+        """
+        for block in _blocks_of(self._file.fileno(), str(self.temporary), self.hasher.bytes, length, self._block):
+            self.hasher.update(block)
+        self.records += records
 
     def _named(self, err: OSError) -> OSError:
         """Return the error with the path, which a failed write does not know."""
@@ -110,6 +111,35 @@ class TargetFile:
         self.temporary.unlink(missing_ok=True)
 
 
+def temporary_of(final: Path) -> Path:
+    """Return where this process writes a file before it takes its place."""
+    return final.with_name(f".{final.name}{TEMPORARY}{os.getpid()}")
+
+
+def read_blocks(path: str, offset: int, length: int, block: memoryview | None = None) -> Iterator[memoryview]:
+    """Yield the bytes of a range of a file, a block at a time, each in the place of the one before.
+
+    Raises:
+        OSError: they cannot be read.
+        InputError: the file is too short.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        yield from _blocks_of(handle, path, offset, length, memoryview(bytearray(_BLOCK)) if block is None else block)
+    finally:
+        os.close(handle)
+
+
+def _blocks_of(handle: int, path: str, offset: int, length: int, block: memoryview) -> Iterator[memoryview]:
+    end = offset + length
+    while offset < end:
+        count = os.preadv(handle, [block[: end - offset]], offset)
+        if not count:
+            raise InputError(f"{path}: ends at byte {offset:,}, before byte {end:,}; run doit again")
+        yield block[:count]
+        offset += count
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file by one rename, synced."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,10 +165,20 @@ def sync_files(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def _begin_sync(handle: int) -> None:
-    """Let the system begin to write a file to the disk, where it knows how to without waiting for the end."""
+    """Let the system begin to write a file to the disk, where it knows how to without waiting for the end.
+
+    A thread asks for it: the system takes a second to take in a gigabyte.
+    """
     begin = getattr(_system(), "sync_file_range", None)
     if begin is not None:
+        threading.Thread(target=_ask_to_begin, args=(begin, os.dup(handle)), daemon=True).start()
+
+
+def _ask_to_begin(begin: Callable[[int, int, int, int], int], handle: int) -> None:
+    try:
         begin(handle, 0, 0, _BEGIN)
+    finally:
+        os.close(handle)
 
 
 @cache

@@ -13,9 +13,9 @@ from distill.units.parts import ORDERED, Part
 from tests.harness import CONFIG, DODO, STAGE_NAMES, Project, many_outcomes, outcome, sample_project
 
 LOG = "logs/2026/outcomes.jsonl"
-SMALL = """from distill.units import cutting, workshop
+SMALL = """from distill.units import cutting, jobs
 cutting.cut_file.__kwdefaults__['size'] = 8000
-workshop._SMALL = 1
+jobs._SMALL = 1
 """
 INLINE = {"DISTILL_ENGINE": "inline"}
 MORE = [outcome("run-more", task_id="task-more", prompt="Do one more.", response="one more answer")]
@@ -108,6 +108,24 @@ def test_one_row_more_runs_one_unit_of_each_stage(project: Project, undisturbed:
     assert project.data_files() == undisturbed[True]
     found = count(made())
     assert (found["collect"], found["score"], found["export-sft"], found["export-preference"]) == (1, 1, 1, 1)
+
+
+def test_what_could_not_be_read_is_taken_over_too(tmp_path: Path) -> None:
+    """Rows of the quarantine of several units stand there still when another unit is made anew."""
+    projects = [small_project(tmp_path / name) for name in ("project", "fresh")]
+    rows: list[Any] = many_outcomes(200)
+    rows[20::60] = [f"not a record {number}" for number in range(3)]
+    for project in projects:
+        project.write("distill.toml", f"max_skipped = 0.5\n{CONFIG}")
+        project.log("2026/outcomes.jsonl", rows)
+    assert projects[0].doit(env=INLINE).code == 0
+    for project in projects:
+        append(project)
+
+    assert [project.doit(env=INLINE).code for project in projects] == [0, 0]
+
+    assert projects[0].data_files() == projects[1].data_files()
+    assert len(projects[0].rows("exports/quarantine/collect.jsonl")) == 3
 
 
 def test_nothing_changed_runs_no_unit(project: Project) -> None:

@@ -1,15 +1,16 @@
 """A small core of `tests/load.py`: every engine and number of workers, and killed workers, give the same bytes (SPEC 7, law 4)."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.load import KILLED, WAYS, Seen, make_project, run_way, write_load
 
-SMALL = """from distill.units import cutting, parts, workshop
+SMALL = """from distill.units import cutting, jobs, parts
 cutting.cut_file.__kwdefaults__['size'] = 20_000
 parts._BUCKET = 30_000
-workshop._SMALL, workshop._BATCH = 10_000, 15_000
+jobs._SMALL, jobs._BATCH = 10_000, 15_000
 """
 SLOW = (
     SMALL
@@ -22,6 +23,9 @@ for module, name in ((collect, 'collect_unit'), (score, 'score_unit'), (exports,
     setattr(module, name, slow)
 """
 )
+
+
+IMPATIENT = f"{SMALL}from distill.units import seats\nseats._LOOKS = 0\n"
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +52,18 @@ def test_every_engine_gives_the_same_bytes(logs: Path, alone: Seen, tmp_path: Pa
     assert (seen.code, seen.files, seen.run_hash) == (0, alone.files, alone.run_hash)
     assert (len(seen.killed) >= 2) is (name == KILLED)
     assert list((project.folder / ".distill/parts").rglob("*distill-tmp*")) == []
+
+
+@pytest.mark.parametrize("name", ["inline", "2 processes"])
+def test_rows_that_do_not_go_to_their_seats_are_copied(logs: Path, alone: Seen, tmp_path: Path, name: str) -> None:
+    """Where no worker waits until it is known where its rows start, the process that shares out the work puts them in their place."""
+    mine = Path(shutil.copytree(logs, tmp_path / "logs"))
+    project = make_project(tmp_path / "project", mine, head=IMPATIENT)
+
+    built = run_way(project, name)
+    log = max(mine.iterdir(), key=lambda path: path.stat().st_size)
+    log.write_bytes(log.read_bytes() + log.read_bytes().split(b"\n")[0] + b"\n")
+    grown, fresh = run_way(project, name), run_way(make_project(tmp_path / "fresh", mine), "inline")
+
+    assert (built.code, built.files, built.run_hash) == (0, alone.files, alone.run_hash)
+    assert (grown.code, grown.files) == (0, fresh.files)

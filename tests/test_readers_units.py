@@ -13,7 +13,7 @@ import zstandard
 from distill.plan import build_plan
 from distill.runner import Work, run_stage
 from distill.stages import STAGES, stage_named
-from distill.units import collect, workshop
+from distill.units import collect, jobs, workshop
 from distill.validation import validate_stage
 from tests.corpora import judge_by_reference, load
 from tests.harness import Project
@@ -100,7 +100,7 @@ def write_logs(tmp_path: Path, seed: int) -> Project:
 def test_every_reader_gives_the_same_over_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, seed: int, small: bool) -> None:
     """Arrays, objects, single files, archives and traces over units give the files, books, counts and warnings of the plain generator."""
     if small:
-        monkeypatch.setattr(workshop, "_BATCH", 1500)
+        monkeypatch.setattr(jobs, "_BATCH", 1500)
         monkeypatch.setattr(collect, "UNIT_BYTES", 700)
     project = write_logs(tmp_path, seed)
 
@@ -112,7 +112,7 @@ def test_every_reader_gives_the_same_over_units(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("engine", ENGINES)
 def test_workers_change_no_byte_of_any_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     """SPEC 7.4: the evidence and the quarantine are the same inline, from one worker and from two."""
-    monkeypatch.setattr(workshop, "_BATCH", 1500)
+    monkeypatch.setattr(jobs, "_BATCH", 1500)
     monkeypatch.setattr(workshop, "_WORTH", 0)
     project, stage = write_logs(tmp_path, 7), stage_named("collect")
     config = load(project, **ENGINES[engine])
@@ -156,7 +156,7 @@ verdicts = [{ path = "report.json", kind = "test", by = { field = "run_id" }, li
 def test_second_files_give_the_same_over_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, small: bool) -> None:
     """SPEC 2, 7.4: lookups and verdicts give the same over units as over the plain generator, keys of no or several runs included."""
     if small:
-        monkeypatch.setattr(workshop, "_BATCH", 1)
+        monkeypatch.setattr(jobs, "_BATCH", 1)
     project, chance = Project(tmp_path, config=JOINED), random.Random(1)
     for name in "abc":
         rows = [row(number, chance) | {"answer": f"{name}{number}"} for number in (1, 2, 3, ord(name))]

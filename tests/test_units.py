@@ -11,7 +11,7 @@ from distill.hashing import hash_file
 from distill.plan import build_plan
 from distill.runner import Work, run_stage
 from distill.stages import INDEX, STAGES
-from distill.units import cutting, exceptions, fates, growing, parts, score, workshop
+from distill.units import cutting, exceptions, fates, growing, jobs, parts, score
 from distill.validation import validate_stage
 from tests.corpora import change_corpus, judge_by_reference, load, write_corpus
 from tests.harness import Project
@@ -22,8 +22,8 @@ SEEDS = range(400 if os.environ.get("DISTILL_SLOW") == "1" else 24)
 def make_small(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Let units, batches of them and buckets hold next to nothing, or less, or all there is."""
     unit, batch, bucket = (1, 300, 2000, 1 << 20)[seed % 4], (1, 500, 3000, 1 << 20, 1 << 20)[seed % 5], (1, 500, 5000)[seed % 3]
-    monkeypatch.setattr(workshop, "_SMALL", (1, batch)[seed // 5 % 2])
-    monkeypatch.setattr(workshop, "_BATCH", batch)
+    monkeypatch.setattr(jobs, "_SMALL", (1, batch)[seed // 5 % 2])
+    monkeypatch.setattr(jobs, "_BATCH", batch)
     monkeypatch.setitem(cutting.cut_file.__kwdefaults__ or {}, "size", unit)
     monkeypatch.setattr(parts, "_BUCKET", bucket)
     monkeypatch.setattr(growing, "_SECTION", (1 << 20, 700)[seed // 7 % 2])

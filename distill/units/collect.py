@@ -29,11 +29,13 @@ from distill.stages.constant import LOOKED
 from distill.units.cutting import UNIT_BYTES, Unit
 from distill.units.gists import SIZE, Gists, KeyOfText
 from distill.units.growing import Growing
+from distill.units.jobs import Context, Job, Piece, batch_pieces, bytes_of, later, place_of, read_unit
 from distill.units.outputs import Outputs
 from distill.units.parts import Part, PartWriter
+from distill.units.seats import Seat
 from distill.units.sides import OpenSides, Prepared, prepare_sides
 from distill.units.verdicts import find_ambiguous
-from distill.units.workshop import PACKED, Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
+from distill.units.workshop import PACKED, Workshop
 
 __all__ = ["collect_unit", "outcomes_of", "run_units"]
 
@@ -109,9 +111,9 @@ def _records(context: Context, log: RawLog, unit: Unit, file: Any) -> Iterator[R
 class _Writer:
     """Counts the outcomes of a part and writes their rows."""
 
-    def __init__(self, logs: dict[str, RawLog], path: str, *, ahead: int) -> None:
-        self.books, self.part, self._path = Books(by_file=True), PartWriter(), path
-        self.evidence = {name: Growing(self.part, path, f"evidence:{i}", ahead=ahead) for i, name in enumerate(logs)}
+    def __init__(self, logs: dict[str, RawLog], path: str, seat: Seat | None, *, ahead: int) -> None:
+        self.books, self.part, self._path, self._seat = Books(by_file=True), PartWriter(ahead), path, seat
+        self.evidence = {name: Growing(self.part, path, f"evidence:{i}", straight=True) for i, name in enumerate(logs)}
         self.quarantine, self._text_of = Growing(self.part, path, "quarantine"), KeyOfText()
         self._encoders = {name: encode_line if log.source.format in TYPED else encode_row for name, log in logs.items()}
 
@@ -128,20 +130,21 @@ class _Writer:
     def save(self, gists: Gists, facts: dict[str, Any]) -> Part:
         """Write the part."""
         names = {"evidence": [one.names for one in self.evidence.values()], "quarantine": self.quarantine.names}
-        for one in (*self.evidence.values(), self.quarantine):
-            one.spill()
+        self.quarantine.spill()
+        for one in self.evidence.values():
+            one.spill(self._seat)
         part = self.part.save(self._path, {"books": self.books.facts(), **names, **facts})
         for one in self.evidence.values():
             one.keep(gists, part)
         return part
 
 
-def collect_unit(context: Context, payload: tuple[str, Batch, Prepared]) -> Part:
+def collect_unit(context: Context, payload: tuple[str, Batch, Prepared, Seat | None]) -> Part:
     """Read one range of a raw log, several small logs, or all logs of a partition whose runs lie over several records."""
-    path, batch, prepared = payload
+    path, batch, prepared, seat = payload
     met = _Met(context, batch)
     logs = {context.plan.logs[number].partition: context.plan.logs[number] for number, _ in batch}
-    writer = _Writer(logs, path, ahead=context.ahead)
+    writer = _Writer(logs, path, seat, ahead=context.ahead)
     collector = Collector(context.config, partial(_open_sides, context, prepared), partial(_keep, context))
     plain = [collector.plain(met.log(i)) if _is_plain(context, piece) else None for i, piece in enumerate(batch)]
     for alike, pieces in groupby(range(len(batch)), lambda i: plain[i] is not None):
@@ -231,7 +234,7 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     cuts: dict[str, list[Unit]] = {}
     prepared = _prepare(shop, cuts)
     batches: list[list[Piece]] = []
-    parts = zip(shop.parts(_jobs(shop, prepared, batches, _batches(shop, shop.work.plan.logs, cuts))), later(batches), strict=False)
+    parts = zip(outputs.parts(_jobs(shop, prepared, batches, _batches(shop, shop.work.plan.logs, cuts))), later(batches), strict=False)
     done = _append_evidence(shop, outputs, parts)
     outputs.append(_QUARANTINE, [(part, name) for part, _ in done for name in part.facts["quarantine"]])
     _count_inputs(shop, done)
@@ -263,13 +266,15 @@ def _prepare(shop: Workshop, cuts: dict[str, list[Unit]]) -> Prepared:
 def _jobs(shop: Workshop, prepared: Prepared, batches: list[list[Piece]], pieces: Iterable[list[Piece]]) -> Iterator[Job]:
     """Yield a job for every batch of pieces, which is also added to `batches`."""
     logs = shop.work.plan.logs
-    refs = [log.file for log in logs]
+    refs, evidence = [log.file for log in logs], _evidence_of(shop)
     told = {source.name: f"{source!r} {prepared.digest(source.name)}" for source in shop.work.config.sources}
     for batch in pieces:
         batches.append(batch)
         digests = [_identity(logs[number], unit, told) for number, (unit,) in batch]
         plain = [tuple(piece) for piece in batch]
-        yield Job("distill.units.collect:collect_unit", (plain, prepared), tuple(digests), place_of(refs, batch), bytes_of(batch))
+        partitions = dict.fromkeys(logs[number].partition for number, _ in batch)
+        rows = tuple((evidence[partition], f"evidence:{i}") for i, partition in enumerate(partitions))
+        yield Job("distill.units.collect:collect_unit", (plain, prepared), tuple(digests), place_of(refs, batch), bytes_of(batch), rows)
 
 
 def _batches(shop: Workshop, logs: Iterable[RawLog], cuts: dict[str, list[Unit]], *, keep: bool = False) -> Iterator[list[Piece]]:
@@ -310,6 +315,10 @@ def _identity(log: RawLog, unit: Unit, told: dict[str, str]) -> str:
     return f"{unit.digest} {unit.start} {unit.lines} {(log.groups, log.file.recorded, log.partition)!r} {told[log.source.name]}"
 
 
+def _evidence_of(shop: Workshop) -> dict[str, str]:
+    return dict(zip(shop.work.plan.partitions, shop.work.plan.evidence, strict=True))
+
+
 def _append_evidence(shop: Workshop, outputs: Outputs, parts: Iterable[tuple[Part, list[Piece]]]) -> list[tuple[Part, list[Piece]]]:
     """Write the evidence of every partition as soon as its last unit is there; return the parts."""
     logs = shop.work.plan.logs
@@ -323,7 +332,7 @@ def _append_evidence(shop: Workshop, outputs: Outputs, parts: Iterable[tuple[Par
                 for name in names:
                     yield partition, part, name
 
-    evidence = dict(zip(shop.work.plan.partitions, shop.work.plan.evidence, strict=True))
+    evidence = _evidence_of(shop)
     for partition, several in groupby(sections(), key=lambda one: one[0]):
         outputs.append(evidence[partition], ((part, name) for _, part, name in several))
     return done

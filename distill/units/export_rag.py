@@ -20,10 +20,11 @@ from distill.stages.extract_playbooks import make_title
 from distill.units.cutting import Unit
 from distill.units.exports import Export, Spreader, spread_corpus
 from distill.units.guard import answer_group, check_exports, document_permits
+from distill.units.jobs import Context, Job, Piece, place_of, read_unit
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs, Target
 from distill.units.parts import KEY_VALUE, Part, PartWriter, Range, read_range, whole_range
-from distill.units.workshop import Context, Job, Piece, Workshop, place_of, read_unit
+from distill.units.workshop import Workshop
 
 __all__ = ["EXPORT", "playbooks_unit", "run_units"]
 

@@ -27,10 +27,11 @@ from distill.units.exceptions import Exceptions, index_exceptions, read_exceptio
 from distill.units.fates import Fates
 from distill.units.gists import Gists
 from distill.units.guard import Verdict, build_verdict, check_exports
+from distill.units.jobs import Context, Job, Piece, batch_pieces, bytes_of, later, place_of, read_unit
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs, Target
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_ranges
-from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
+from distill.units.workshop import Workshop
 
 __all__ = [
     "Export", "Spreader", "bucket_jobs", "export_unit", "gather_bucket", "grouped", "pool_bucket", "run_export", "spread_corpus",

@@ -16,8 +16,9 @@ from distill.hashing import hash_bytes
 from distill.plan import EVIDENCE, TEMPORARY
 from distill.schemas.evidence import EvidenceRecord
 from distill.units.cutting import Unit
+from distill.units.jobs import read_unit
 from distill.units.lean import decode_lean
-from distill.units.workshop import PARTS, read_unit
+from distill.units.workshop import PARTS
 
 __all__ = ["NO_TEXT", "SIZE", "Gist", "Gists", "KeyOfText"]
 

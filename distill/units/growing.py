@@ -3,6 +3,7 @@
 from distill.units.cutting import UNIT_BYTES
 from distill.units.gists import SIZE, Gist, Gists
 from distill.units.parts import Part, PartWriter
+from distill.units.seats import Seat
 
 __all__ = ["Growing"]
 
@@ -12,9 +13,9 @@ _SECTION = 2 * UNIT_BYTES
 class Growing:
     """Lines of one kind, written to sections of a part as they come."""
 
-    def __init__(self, part: PartWriter, path: str, name: str, *, ahead: int = 0) -> None:
-        """Take the part; with `ahead`, how many parts may wait, what goes straight into a target."""
-        self._part, self._path, self._name, self._ahead = part, path, name, ahead
+    def __init__(self, part: PartWriter, path: str, name: str, *, straight: bool = False) -> None:
+        """Take the part; `straight` lines go straight into a target."""
+        self._part, self._path, self._name, self._straight = part, path, name, straight
         self.names: list[str] = []
         self._ids: list[list[bytes]] = []
         self._texts: list[list[bytes]] = []
@@ -42,11 +43,11 @@ class Growing:
         self._ids[-1].append(ids)
         self._texts[-1].append(texts)
 
-    def spill(self) -> None:
-        """Write the present section."""
+    def spill(self, seat: Seat | None = None) -> None:
+        """Write the present section, to its seat where it is the only one."""
         data = b"".join(self._lines)
-        if self._ahead:
-            self._part.stream(self._path, self.names[-1], data, self._records, ahead=self._ahead)
+        if self._straight:
+            self._part.stream(self._path, self.names[-1], data, self._records, seat if len(self.names) == 1 else None)
         else:
             self._part.write(self._path, self.names[-1], data, self._records)
 

@@ -24,6 +24,7 @@ from distill.runs import EXCLUDED
 from distill.schemas.export_rows import PreferenceRow, PromptCompletionRow, RagRow, SftRow
 from distill.schemas.scored_run import ResolutionRow
 from distill.units.cutting import Unit
+from distill.units.jobs import Context, Job
 from distill.units.parts import (
     KEY,
     Bucket,
@@ -37,7 +38,7 @@ from distill.units.parts import (
     read_ranges,
     span_ranges,
 )  # fmt: skip
-from distill.units.workshop import Context, Job, Workshop
+from distill.units.workshop import Workshop
 
 __all__ = [
     "Verdict", "answer_group",

@@ -11,8 +11,9 @@ from distill.jsonl import decode_document
 from distill.stages import INDEX, RAG
 from distill.stages.index import Checked, Document, check_counts, check_range
 from distill.units.cutting import Unit
+from distill.units.jobs import Context, read_unit
 from distill.units.outputs import Outputs
-from distill.units.workshop import Context, Workshop, read_unit
+from distill.units.workshop import Workshop
 
 __all__ = ["check_unit", "run_units"]
 

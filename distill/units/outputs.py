@@ -11,12 +11,27 @@ from distill.books import Books
 from distill.hashing import hash_file
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
-from distill.targets import TargetFile
-from distill.units.cutting import Unit
-from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, Template, bucket_ranges, merge_rows, read_lines_of
-from distill.units.workshop import Context, Cut, Job, Piece, Workshop
+from distill.targets import TargetFile, read_blocks, temporary_of
+from distill.units.cutting import Cut, Unit
+from distill.units.jobs import Context, Job, Piece
+from distill.units.parts import (
+    EMPTY,
+    KEY,
+    SEAT,
+    STREAM,
+    Part,
+    PartWriter,
+    Range,
+    Section,
+    Template,
+    bucket_ranges,
+    merge_rows,
+    read_lines_of,
+)  # fmt: skip
+from distill.units.seats import Seat, Seats
+from distill.units.workshop import Workshop
 
-__all__ = ["Outputs", "Target", "merge_bucket"]
+__all__ = ["Outputs", "Target", "copy_rows", "merge_bucket"]
 
 
 class Target(NamedTuple):
@@ -47,6 +62,23 @@ class Outputs:
         """Targets that are written."""
         self.kept: dict[str, FileState] = {}
         """Targets that stay as they are, because they hold what they would be given."""
+        self._seats = Seats(shop.folder)
+
+    def parts(self, jobs: Iterable[Job]) -> Iterator[Part]:
+        """Yield the part of every job whose rows go into targets; a worker writes them there itself where it can."""
+        return self._shop.parts(jobs, sitting=self)
+
+    def give(self, path: str) -> Seat:
+        """Return the next seat in a target."""
+        return self._seats.give(str(temporary_of(self._project / path)))
+
+    def open(self, path: str) -> None:
+        """Begin to write a target."""
+        self.file(path)
+
+    def is_open(self, path: str) -> bool:
+        """Tell whether a target is being written."""
+        return path in self.files
 
     def file(self, path: str) -> TargetFile:
         """Return a target, opened when it is first needed."""
@@ -67,7 +99,7 @@ class Outputs:
             if part.path not in self._shop.carried or path in self.files:
                 self._write(path, waiting)
         known = self._shop.work.known_hashes(path) if path not in self.files else None
-        cut = self._shop.known_cut(known[0]) if known is not None else None
+        cut = self._shop.cuts.find(known[0]) if known is not None else None
         self.cuts[path] = units
         if known is not None and cut is not None and cut.units == units:
             self.kept[path] = FileState(path=path, blake3=known[0], sha256=known[1], bytes=start, record_count=lines)
@@ -82,9 +114,12 @@ class Outputs:
             section = part.sections.get(name)
             if section is None or not section.length:
                 continue
+            if (part.path, name) in self._shop.seated or (part.path not in self._shop.carried and section.lies == SEAT):
+                file.take_written(section.length, section.records)
+                continue
             place = self._shop.locate(part, name)
             file.write_range(place.path, place.offset, place.length, section.records)
-            if part.path not in self._shop.carried and not section.streamed:
+            if part.path not in self._shop.carried and section.lies != STREAM:
                 Path(place.path).unlink()  # it stands in the target now
         waiting.clear()
 
@@ -115,10 +150,10 @@ class Outputs:
                 for bucket in bucket_ranges(parts, *sections, growth=2 if template else 1):
                     spans.append((bucket.first, bucket.last))
                     owners.append(path)
-                    place = f"bucket {len(spans)} of {sections[0]}"
-                    yield Job("distill.units.outputs:merge_bucket", (bucket.ranges, order, template), (path, bucket.digest), place)
+                    payload, place = (bucket.ranges, order, template), f"bucket {len(spans)} of {sections[0]}"
+                    yield Job(f"{__name__}:merge_bucket", payload, (path, bucket.digest), place, rows=((path, "rows"),))
 
-        merged = ((owners.popleft(), part) for part in self._shop.parts(jobs()))
+        merged = ((owners.popleft(), part) for part in self.parts(jobs()))
         for path, several in groupby(merged, key=lambda one: one[0]):
             self.append(path, ((part, "rows") for _, part in several))
         for target in targets:
@@ -169,7 +204,7 @@ class Outputs:
                 self._shop.work.published[path] = state
             if self.cuts.get(path):
                 hasher = file.hasher
-                self._shop.save_cut(Cut(hasher.blake3, hasher.sha256, hasher.bytes, self.cuts[path]))
+                self._shop.cuts.save(Cut(hasher.blake3, hasher.sha256, hasher.bytes, self.cuts[path]))
 
     def discard(self) -> None:
         """Take every temporary file away."""
@@ -177,15 +212,33 @@ class Outputs:
             file.discard()
 
 
-def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None, Template]) -> Part:
+def copy_rows(context: Context, payload: tuple[list[Range], Seat]) -> bool:
+    """Copy rows that another file holds to their seat; tell whether it was known in time where that is.
+
+    Raises:
+        InputError: that file is too short.
+    """
+    ranges, seat = payload
+    place = seat.find_start()
+    if place is None:
+        return False
+    for one in ranges:
+        for block in read_blocks(one.path, one.offset, one.length):
+            place = seat.write_at(block, place)
+    return True
+
+
+def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None, Template, Seat | None]) -> Part:
     """Put the lines of one bucket in the order of their keys, without the keys."""
-    path, ranges, order, template = payload
-    part = PartWriter()
+    path, ranges, order, template, seat = payload
+    part = PartWriter(context.ahead)
     if order is None:
-        part.stream(path, "rows", *merge_rows(ranges, template), ahead=context.ahead)
+        data, records = merge_rows(ranges, template)
     else:
         module, name = order.split(":")
         rank: Callable[[bytes], Any] = getattr(import_module(module), name)
-        for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
-            part.ordered["rows"] += [row + b"\n" for row in sorted((line[line.index(b"{") :] for line in group), key=rank)]
+        groups = groupby(read_lines_of(ranges), lambda line: line[:KEY])
+        rows = [row + b"\n" for _, group in groups for row in sorted((line[line.index(b"{") :] for line in group), key=rank)]
+        data, records = b"".join(rows), len(rows)
+    part.stream(path, "rows", data, records, seat)
     return part.save(path, {"books": Books(by_file=False).facts()})

@@ -20,10 +20,11 @@ from distill.compiled import find_compiled
 from distill.errors import DamagedPartError
 from distill.hashing import hash_bytes, short_sums
 from distill.plan import TEMPORARY
+from distill.units.seats import Seat
 from distill.units.streams import STREAMS
 
 __all__ = [
-    "EMPTY", "KEY", "KEY_VALUE", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "Template",
+    "EMPTY", "KEY", "KEY_VALUE", "ORDERED", "SEAT", "STREAM", "Bucket", "Part", "PartWriter", "Range", "Section", "Template",
     "bucket_ranges", "load_part", "merge_rows",
     "read_lines_of", "read_range", "read_ranges", "sort_lines", "span_ranges", "whole_range",
 ]  # fmt: skip
@@ -31,6 +32,7 @@ __all__ = [
 KEY = 32
 ORDERED = "="
 """Between the name of a part and the name of a section that lies in a file of its own."""
+STREAM, SEAT = "stream", "seat"
 _SLOTS = 1024
 _FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
 """What the first key of a slot begins with."""
@@ -62,8 +64,8 @@ class Section(msgspec.Struct, array_like=True, gc=False):
     end, as 32-bit numbers, then the first 16 bytes of the blake3 of each that holds something."""
     indexed: int = 0
     """Bytes of the index; 0 where lines are not keyed."""
-    streamed: bool = False
-    """Whether they lie in the part's stream."""
+    lies: str = ""
+    """Where lines that are not keyed lie at first: in the part's `STREAM`, at their `SEAT` in the target, or in a file of their own."""
 
 
 class Part(msgspec.Struct):
@@ -130,24 +132,28 @@ class _Lines(list[bytes]):
 class PartWriter:
     """Collects the lines of one part in memory; a unit is small."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, ahead: int = 0) -> None:
+        """Start empty; `ahead` is how many parts with rows that go straight into a target may wait to be taken."""
         self.keyed: defaultdict[str, Any] = defaultdict(_Lines if _COMPILED is None else _COMPILED.Lines)
         """Lines without newline, to which more can be appended or added; sorted when saved."""
         self.ordered: defaultdict[str, list[bytes]] = defaultdict(list)
         """Lines with their newline, kept in the order of arrival."""
         self._spilled: dict[str, Section] = {}
         self._stream = ("", -1)
-        self._streamed = 0
+        self._streamed, self._ahead = 0, ahead
 
-    def stream(self, path: str, name: str, data: bytes, records: int, *, ahead: int) -> None:
+    def stream(self, path: str, name: str, data: bytes, records: int, seat: Seat | None) -> None:
         """Write the ordered lines of a section that goes into a target in the order of the parts, as soon as its part is taken.
 
-        `ahead` is how many parts may wait to be taken.
+        They go to their seat at once where there is one.
         """
+        start = seat.write(data) if seat is not None else None
+        if start is not None:
+            self._spilled[name] = Section(start, len(data), records, hash_bytes(data), lies=SEAT)
+            return
         if data and not self._stream[0]:
-            self._stream = STREAMS.next(path, ahead)
-        section = Section(self._streamed, len(data), records, hash_bytes(data), streamed=True)
+            self._stream = STREAMS.next(path, self._ahead)
+        section = Section(self._streamed, len(data), records, hash_bytes(data), lies=STREAM)
         left = memoryview(data)
         try:
             while left:

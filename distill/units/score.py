@@ -24,10 +24,12 @@ from distill.stages.resolution import Entry, build_entry, find_conflicts, resolv
 from distill.stages.score import OUTCOMES, score_record, scored_run
 from distill.units.cutting import Unit
 from distill.units.gists import NO_TEXT, SIZE, Gists
+from distill.units.jobs import Context, Job, Piece, batch_pieces, bytes_of, later, place_of, read_unit
 from distill.units.lean import decode_lean
 from distill.units.outputs import Outputs, Target
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_range
-from distill.units.workshop import Context, Job, Piece, Workshop, batch_pieces, bytes_of, later, place_of, read_unit
+from distill.units.seats import Seat
+from distill.units.workshop import Workshop
 
 __all__ = ["resolve_runs_bucket", "resolve_texts_bucket", "run_units", "score_unit"]
 
@@ -84,16 +86,16 @@ def _judge(row: _Row, confidence: float) -> _Verdict:
     return _Verdict(fate, _letter_of(*fate), line[line.index(b',"category":') :])
 
 
-def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]]]) -> Part:
+def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]], Seat | None]) -> Part:
     """Score the rows of one range of evidence, or of several small partitions."""
-    path, batch = payload
-    books, part, records = Books(by_file=True), PartWriter(), []
+    path, batch, seat = payload
+    books, part, records = Books(by_file=True), PartWriter(context.ahead), []
     gists = Gists(Path(context.project))
     for i, (number, (unit,)) in enumerate(batch):
         partition = context.plan.partitions[number]
         data = read_unit(f"{context.project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}")
         scored, fates = _Rows(context, i, part).score(data, gists.of(partition, unit).texts)
-        part.stream(path, f"scored:{i}", scored, fates.total(), ahead=context.ahead)
+        part.stream(path, f"scored:{i}", scored, fates.total(), seat)
         for (category, reason), times in fates.items():
             books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)
         records.append(fates.total())
@@ -255,9 +257,10 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
             batches.append(batch)
             digests = [f"{unit.digest} {plan.partitions[number]}" for number, (unit,) in batch]
             plain = [tuple(piece) for piece in batch]
-            yield Job("distill.units.score:score_unit", (plain,), tuple(digests), place_of(refs, batch), bytes_of(batch))
+            rows = tuple((plan.scored[number], f"scored:{i}") for i, (number, _) in enumerate(batch))
+            yield Job("distill.units.score:score_unit", (plain,), tuple(digests), place_of(refs, batch), bytes_of(batch), rows)
 
-    done = outputs.append_batches(plan.scored, "scored", zip(shop.parts(jobs()), later(batches), strict=False))
+    done = outputs.append_batches(plan.scored, "scored", zip(outputs.parts(jobs()), later(batches), strict=False))
     Gists(shop.work.project).keep(piece.units[0] for batch in batches for piece in batch)
     shop.count_records(refs, done)
     homes = {

@@ -2,11 +2,10 @@
 
 import os
 import threading
-from pathlib import Path
 
 from distill.plan import TEMPORARY
 
-__all__ = ["STREAMS", "close_streams"]
+__all__ = ["STREAMS"]
 
 _STREAM = f"stream{TEMPORARY}"
 
@@ -45,10 +44,3 @@ class _Streams(threading.local):
 
 STREAMS = _Streams()
 """Those of this worker."""
-
-
-def close_streams(folder: Path) -> None:
-    """Take the streams of a stage away, those of its workers too."""
-    STREAMS.close()
-    for path in folder.glob(f"{_STREAM}*"):
-        path.unlink(missing_ok=True)

@@ -21,9 +21,10 @@ from distill.outcome import Outcome
 from distill.plan import EVIDENCE
 from distill.schemas.evidence import EvidenceRecord
 from distill.sides import ASKED, Sides
+from distill.units.jobs import Context, Job
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of
 from distill.units.sides import Prepared, Store, held_keys
-from distill.units.workshop import Context, Job, Workshop
+from distill.units.workshop import Workshop
 
 __all__ = ["ask_plain", "ask_unit", "asked_in", "find_ambiguous", "gather_bucket", "hold_unit"]
 

@@ -5,114 +5,62 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from distill.books import Books
-from distill.config import Config
 from distill.engine import AHEAD, Engine, Task, count_workers, make_engine
 from distill.errors import InputError, IntegrityError
 from distill.files import HashedFile
-from distill.hashing import FileHasher, hash_bytes, hash_file, row_id
-from distill.plan import TEMPORARY, FileRef, Plan
+from distill.hashing import FileHasher, hash_file, row_id
+from distill.plan import TEMPORARY, FileRef
 from distill.schemas.stage_receipt import FileState
 from distill.stages import Stage
-from distill.units.cutting import UNIT_BYTES, Unit, cut_file
-from distill.units.parts import ORDERED, Part, Range, Section, load_part, read_range
-from distill.units.streams import close_streams
+from distill.units.cutting import UNIT_BYTES, Cut, Cuts, Unit, cut_file
+from distill.units.jobs import Context, Job, Piece
+from distill.units.parts import ORDERED, SEAT, STREAM, Part, Range, Section, load_part
+from distill.units.seats import Seat
+from distill.units.streams import STREAMS
 
-__all__ = [
-    "PACKED", "PARTS", "Context", "Cut", "Job", "Piece", "Workshop", "batch_pieces", "bytes_of", "later", "place_of",
-    "read_unit",
-]  # fmt: skip
+__all__ = ["PACKED", "PARTS", "Sitting", "Workshop"]
 
 PARTS = ".distill/parts"
 PACKED = (".gz", ".zst")
-_CUTS = 1000
 _WORTH = 2
-_SMALL, _BATCH = 1 << 18, 1 << 20
-_LAST = "08"  # one hash in 32
 
 
-class Context(NamedTuple):
-    """What every unit of a stage shares, on whatever worker."""
+class Sitting(Protocol):
+    """Targets whose rows have seats."""
 
-    project: str
-    """Folder of the project."""
-    plan: Plan
-    """Every file of the build."""
-    config: Config
-    """The settings."""
-    stage: str
-    """Receipt name."""
-    module: str
-    """Of its units."""
-    memo: dict[str, Any]
-    """What a worker builds once."""
-    ahead: int = AHEAD
-    """How many parts may wait to be taken."""
+    def give(self, path: str) -> Seat:
+        """Return the next seat in a target."""
+
+    def open(self, path: str) -> None:
+        """Begin to write a target."""
+
+    def is_open(self, path: str) -> bool:
+        """Tell whether a target is being written."""
 
 
-class Job(NamedTuple):
-    """One part to be made."""
+class _Shared(NamedTuple):
+    """A job that is shared out."""
 
-    function: str
-    """`module:name` of a function of (context, (path of the part, *payload)) that returns the Part."""
-    payload: tuple[Any, ...]
-    """Plain values."""
-    digests: tuple[str, ...]
-    """Hashes of everything it reads."""
-    place: str
-    """What it works on, for a person."""
-    bytes: int = 0
-    """Size of what it reads, for the progress."""
+    job: Job
+    path: str
+    """Of its part."""
+    part: Part | None
+    """What is taken over."""
+    seats: list[Seat]
+    """One for each of its targets."""
+    target: str
+    """Its only target, if it has one and its rows have seats."""
+    asked: bool = True
+    """Whether a worker was asked to make it, or to copy its rows."""
 
-
-class Cut(msgspec.Struct):
-    """A file and its units."""
-
-    blake3: str
-    """Of its bytes."""
-    sha256: str
-    """Likewise."""
-    bytes: int
-    """Its length."""
-    units: list[Unit]
-    """In order."""
-
-
-class Piece(NamedTuple):
-    """One unit of one file of the plan, with those that belong to it line by line."""
-
-    number: int
-    """Place of the partition in the plan."""
-    units: tuple[Unit, ...]
-    """Its unit, and the unit of each file read beside it."""
-
-
-def batch_pieces(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Yield what one part is made of: one unit, or several small ones (DESIGN 3).
-
-    Where a batch of small ones ends is told by the hash of its last, so that a file that comes or goes moves no other batch.
-    """
-    batch: list[Piece] = []
-    size = 0
-    for piece in pieces:
-        first = piece.units[0]
-        if first.end - first.start >= _SMALL:
-            if batch:
-                yield batch
-            yield [piece]
-            batch, size = [], 0
-            continue
-        batch.append(piece)
-        size += first.end - first.start
-        if size >= _BATCH or first.digest < _LAST:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    def sections(self) -> dict[str, Section]:
+        """Return the sections of its only target that are taken over."""
+        return _sections(self.part, self.job.rows[0][1]) if self.part is not None else {}
 
 
 class Workshop:
@@ -123,10 +71,8 @@ class Workshop:
         self.stage, self.work = stage, work
         self.folder = work.project / PARTS / stage.name
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._cuts = work.project / PARTS / "cuts"
-        self._cuts.mkdir(exist_ok=True)
-        for path in self.folder.glob(f"*{TEMPORARY}*"):
-            path.unlink(missing_ok=True)
+        self.cuts = Cuts(work.project / PARTS / "cuts")
+        self._sweep()
         size = sum(_size(work.project / ref.path) for ref in stage.inputs(work.plan))
         alone = threading.current_thread() is threading.main_thread()  # a fork beside other threads may hold their locks for ever
         worth = size > _WORTH * UNIT_BYTES  # a small stage ends before a worker starts
@@ -140,6 +86,8 @@ class Workshop:
         """Where units of the present targets lie, by their hash."""
         self.carried: set[str] = set()
         """Parts that were taken over."""
+        self.seated: set[tuple[str, str]] = set()
+        """Of those, paths and sections whose rows were copied into the new target."""
         if not work.always:
             for path in stage.outputs(work.plan):
                 self._place(path)
@@ -148,7 +96,7 @@ class Workshop:
     def _place(self, path: str) -> None:
         """Note the units of a target as it is now."""
         known = self.work.known_hashes(path)
-        cut = self.known_cut(known[0]) if known is not None else None
+        cut = self.cuts.find(known[0]) if known is not None else None
         for unit in cut.units if cut is not None else ():
             self.placed[unit.digest] = Range(str(self.work.project / path), unit.start, unit.end - unit.start)
 
@@ -160,7 +108,7 @@ class Workshop:
         work = self.work
         self._read[ref] = (work.project / ref.path).stat()
         known = work.known_hashes(ref.path)
-        cut = self.known_cut(known[0]) if known is not None else None
+        cut = self.cuts.find(known[0]) if known is not None else None
         if known is not None and cut is not None and (len(cut.units) == 1 or not whole):
             yield from cut.units
         else:
@@ -177,27 +125,9 @@ class Workshop:
             sha256 = file.hasher.sha256 or (known[1] if known is not None and known[0] == file.hasher.blake3 else "")
             sha256 = sha256 or hash_file(file.path, sha256=True, length=file.hasher.bytes).sha256
             cut = Cut(file.hasher.blake3, sha256, file.hasher.bytes, units)
-            self.save_cut(cut)
+            self.cuts.save(cut)
         sha256 = known[1] if known is not None and known[0] == cut.blake3 else cut.sha256
         work.inputs[ref.recorded] = FileState(path=ref.recorded, blake3=cut.blake3, sha256=sha256, bytes=cut.bytes, record_count=0)
-
-    def known_cut(self, digest: str) -> Cut | None:
-        """Return how a file of that blake3 is cut, where it was cut before."""
-        try:
-            data = (self._cuts / digest).read_bytes()
-            cut = msgspec.msgpack.decode(data[64:], type=Cut)
-        except (OSError, ValueError, msgspec.MsgspecError):
-            return None
-        return cut if data[:64] == hash_bytes(data[64:]).encode() and cut.blake3 == digest and cut.units else None
-
-    def save_cut(self, cut: Cut) -> None:
-        """Remember how a file is cut; one that holds nothing is one unit, however many made it."""
-        if not cut.bytes:
-            return
-        temporary = self._cuts / f"{cut.blake3}{TEMPORARY}{os.getpid()}-{threading.get_ident()}"
-        data = msgspec.msgpack.encode(cut)
-        temporary.write_bytes(hash_bytes(data).encode() + data)
-        temporary.replace(self._cuts / cut.blake3)
 
     def pair(self, left: FileRef, right: FileRef) -> Iterator[tuple[Unit, Unit]]:
         """Yield the units of two files of the same number of lines, line by line the same.
@@ -254,34 +184,69 @@ class Workshop:
 
     # parts
 
-    def parts(self, jobs: Iterable[Job], *, reuse: bool = True) -> Iterator[Part]:
+    def parts(self, jobs: Iterable[Job], *, reuse: bool = True, sitting: Sitting | None = None) -> Iterator[Part]:
         """Yield the part of every job, in order: taken over where its inputs and the stage are the same, else made now.
 
-        Without `reuse` the function is called in any case and decides for itself.
+        Without `reuse` the function is called in any case and decides for itself. With `sitting` workers write rows to their targets.
         """
-        order: deque[tuple[Job, Part | None]] = deque()
-
-        def missing() -> Iterator[Task]:
-            for job in jobs:
-                key = row_id(job.function, self.work.identity, *job.digests)
-                path = str(self.folder / key)
-                self._used.add(key)
-                part = load_part(path, keep=self._holds) if reuse and not self.work.always else None
-                if part is not None:
-                    self.carried.add(path)
-                order.append((job, part))
-                if part is None:
-                    yield Task(job.function, (path, *job.payload), job.place)
-
-        for made in self.engine.map(missing()):
-            while order[0][1] is not None:
-                job, part = order.popleft()
-                yield self._take(job, part)
-            job, _ = order.popleft()
-            yield self._take(job, made)
+        order: deque[_Shared] = deque()
+        for made in self.engine.map(self._share(jobs, order, reuse, sitting)):
+            while not order[0].asked:
+                yield self._take(order.popleft(), None)
+            yield self._take(order.popleft(), made)
         while order:
-            job, part = order.popleft()
-            yield self._take(job, part)
+            yield self._take(order.popleft(), None)
+
+    def _share(self, jobs: Iterable[Job], order: deque[_Shared], reuse: bool, sitting: Sitting | None) -> Iterator[Task]:  # noqa: FBT001
+        """Yield what workers are asked for; all jobs go to `order`.
+
+        Rows that are taken over are copied to their seats as soon as anything of their target is made, else they stay where they are.
+        """
+        held: list[_Shared] = []
+        for job in jobs:
+            one = self._start(job, reuse, sitting)
+            if held and one.target != held[0].target:
+                order += held
+                held.clear()
+            if one.part is not None:
+                held.append(one._replace(asked=False))
+            if sitting is None or not one.target:
+                order += held
+                held.clear()
+            elif one.part is None or sitting.is_open(one.target):
+                sitting.open(one.target)
+                for carried in held:
+                    ranges = [self.placed[section.digest] for section in carried.sections().values() if section.length]
+                    order.append(carried._replace(asked=bool(ranges)))
+                    if ranges:
+                        yield Task("distill.units.outputs:copy_rows", (ranges, carried.seats[0]), carried.job.place)
+                held.clear()
+            if one.part is None:
+                order.append(one)
+                seat = (one.seats[0] if one.target else None,) if one.seats else ()
+                yield Task(job.function, (one.path, *job.payload, *seat), job.place)
+        order += held
+
+    def _start(self, job: Job, reuse: bool, sitting: Sitting | None) -> _Shared:  # noqa: FBT001
+        key = row_id(job.function, self.work.identity, *job.digests)
+        path = str(self.folder / key)
+        self._used.add(key)
+        seats = [sitting.give(target) for target, _ in job.rows] if sitting is not None else []
+        part = load_part(path, keep=self._holds) if reuse and not self.work.always else None
+        one = _Shared(job, path, part, seats, job.rows[0][0] if len(seats) == 1 else "")
+        if part is not None:
+            self.carried.add(path)
+            self._tell(one, part)
+        return one
+
+    @staticmethod
+    def _tell(one: _Shared, part: Part) -> None:
+        """Tell the seats of a job how long its rows are."""
+        for seat, (_, name) in zip(one.seats, one.job.rows, strict=False):
+            sections = _sections(part, name).values()
+            if part.fresh and any(section.lies == SEAT for section in sections):
+                continue  # it was told when they were written
+            seat.tell(sum(section.length for section in sections))
 
     def _holds(self, section: Section) -> bool:
         return section.digest in self.placed
@@ -291,16 +256,25 @@ class Workshop:
         section = part.sections[name]
         if part.path in self.carried:
             return self.placed[section.digest]
-        if section.streamed:
+        if section.lies == STREAM:
             return Range(part.stream, section.offset, section.length)
         return Range(f"{part.path}{ORDERED}{name}", 0, section.length)
 
-    def _take(self, job: Job, part: Part | None) -> Part:
-        self.work.progress(job.bytes)
-        if part is None:
-            raise AssertionError(job.place)
+    def _take(self, one: _Shared, made: Any) -> Part:
+        """Take what was made of a job, or whether its rows were copied."""
+        self.work.progress(one.job.bytes)
+        part: Part = one.part or made
+        if one.part is None:
+            self._tell(one, part)
+        elif made:
+            self.seated |= {(one.path, name) for name in one.sections()}
         self.books.merge(part.facts["books"])
         return part
+
+    def _sweep(self) -> None:
+        """Take temporary files away."""
+        for path in self.folder.glob(f"*{TEMPORARY}*"):
+            path.unlink(missing_ok=True)
 
     def drop(self) -> None:
         """Take every part of the stage away."""
@@ -310,14 +284,13 @@ class Workshop:
     def close(self, *, good: bool) -> None:
         """Let the engine go; after a good run, parts that were not used go too."""
         self.engine.close()
-        close_streams(self.folder)
+        STREAMS.close()
+        self._sweep()
         for path in self.folder.iterdir() if good else ():
             if path.name not in self._used:
                 path.unlink(missing_ok=True)
-        cuts = list(self._cuts.iterdir()) if good else []
-        if len(cuts) > _CUTS + 8 * len(self.work.plan.logs):  # of files that were changed long ago; one too many costs a reading
-            for path in cuts:
-                path.unlink(missing_ok=True)
+        if good:
+            self.cuts.trim(len(self.work.plan.logs))
 
 
 def _cut_at(path: Path, bounds: list[int]) -> Iterator[Unit]:
@@ -338,41 +311,14 @@ def _cut_at(path: Path, bounds: list[int]) -> Iterator[Unit]:
         yield Unit(start, place, before, digest.blake3)
 
 
+def _sections(part: Part, name: str) -> dict[str, Section]:
+    """Return the section of a name, or those it was cut into, in order."""
+    return {key: section for key, section in part.sections.items() if key == name or key.startswith(f"{name}.")}
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
 def _state(stat: os.stat_result) -> tuple[int, int, int, int]:
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-
-
-def place_of(refs: Sequence[FileRef], batch: Sequence[Piece]) -> str:
-    """Return what a part is made of as a person is told of it."""
-    unit = batch[0].units[0]
-    more = f" and {len(batch) - 1} more files" if len(batch) > 1 else ""
-    return f"{refs[batch[0].number].recorded}, bytes {unit.start:,} to {unit.end:,}{more}"
-
-
-def bytes_of(batch: Sequence[Piece]) -> int:
-    """Return the bytes a part is made of."""
-    return sum(unit.end - unit.start for piece in batch for unit in piece.units)
-
-
-def read_unit(path: str, unit: Unit, recorded: str) -> bytes:
-    """Return the bytes of a unit.
-
-    Raises:
-        InputError: they are not those that were cut.
-    """
-    data = read_range(Range(path, unit.start, unit.end - unit.start))
-    if hash_bytes(data) != unit.digest:
-        raise InputError(f"{recorded}: changed while it was read; run doit again when nobody writes to it")
-    return data
-
-
-def later(items: list[Any]) -> Iterator[Any]:
-    """Yield what is put into a list while it is read."""
-    place = 0
-    while True:
-        yield items[place]
-        place += 1
