@@ -5,7 +5,6 @@ right name where a name is unknown. The sources are in `distill.config_sources`.
 """
 
 import os
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from distill.config_sources import build_sources
 from distill.config_specs import EVIDENCE_FIELDS
 from distill.errors import ConfigError
 
-__all__ = ["EVIDENCE_FIELDS", "build_config", "load_config"]
+__all__ = ["EVIDENCE_FIELDS", "build_config", "load_config", "parse_toml"]
 
 Parse = Callable[[str], dict[str, Any]]
 _CHOICES = {"pair_scope": ("any", "same_model"), "fail_on": ("alert", "warn", "never"), "engine": ("inline", "processes")}
@@ -24,7 +23,18 @@ _INCLUDE = ("accepted", "retried", "with_changes", "partial_reward")
 _CHANCES = ("share_p", "alert_p")
 
 
-def load_config(project: Path, environ: dict[str, str] | None = None, *, parse: Parse = tomllib.loads) -> Config:
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a text of TOML.
+
+    Raises:
+        ValueError: it is none.
+    """
+    import tomllib  # noqa: PLC0415 -- a project that was read before does without
+
+    return tomllib.loads(text)
+
+
+def load_config(project: Path, environ: dict[str, str] | None = None, *, parse: Parse = parse_toml) -> Config:
     """Read `distill.toml`, or `[tool.distill]` of `pyproject.toml`, below `project`; `parse` may remember a text it has seen.
 
     Raises:
@@ -37,7 +47,7 @@ def load_config(project: Path, environ: dict[str, str] | None = None, *, parse: 
     if path.exists():
         try:
             data = parse(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        except ValueError as err:  # no TOML, or no UTF-8
             raise ConfigError([f"{path.name}: {err}"]) from err
         table = data if path is own else data.get("tool", {}).get("distill")
     if table is None:

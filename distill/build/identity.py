@@ -151,8 +151,7 @@ def _imports_of(modules: list[str]) -> dict[str, Path]:
     return found
 
 
-_IMPORT = re.compile(r"^[ \t]*(?:from (distill[\w.]*) import (\([^)]*\)|[^\n]*)|import (distill[\w.]*))", re.MULTILINE)
-_NAME = re.compile(r"\w+")
+_IMPORT = r"(?m)^[ \t]*(?:from (distill[\w.]*) import (\([^)]*\)|[^\n]*)|import (distill[\w.]*))"
 
 
 @cache
@@ -162,8 +161,8 @@ def _imported_by(name: str, path: Path) -> tuple[str, ...]:
     The text is searched and not parsed, which takes a twentieth of the time; a name too many is no module and does no harm.
     """
     names: list[str] = []
-    for module, imported, alone in _IMPORT.findall(path.read_text(encoding="utf-8")):
-        names += [alone] if alone else [module, *(f"{module}.{alias}" for alias in _NAME.findall(imported))]
+    for module, imported, alone in re.findall(_IMPORT, path.read_text(encoding="utf-8")):
+        names += [alone] if alone else [module, *(f"{module}.{alias}" for alias in re.findall(r"\w+", imported))]
     if name in {"distill.formats", "distill.readers"}:
         names += [f"{name}.{file.stem}" for file in sorted((_PACKAGE / name.rpartition(".")[2]).glob("*.py"))]
     if name == "distill.formats":

@@ -1,6 +1,5 @@
 """The project this process builds, and doit's question whether a task is up to date."""
 
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from distill.build.decision import Decision, Project, decide
 from distill.build.session import reached_tasks
 from distill.build.store import open_store
 from distill.config import Config
-from distill.config_file import load_config
+from distill.config_file import load_config, parse_toml
 from distill.errors import ConfigError
 from distill.plan import Plan, build_plan
 from distill.stages import stage_named
@@ -31,7 +30,7 @@ def load_settings(folder: Path) -> Config:
         store = open_store(folder)
         known = store.meta("toml")
         if known is None or known["text"] != text:
-            known = {"text": text, "data": tomllib.loads(text)}
+            known = {"text": text, "data": parse_toml(text)}
             with suppress(TypeError):  # a time in another tool's table has no place in JSON
                 store.save_meta("toml", known)
         return dict(known["data"])
