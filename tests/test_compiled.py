@@ -21,6 +21,7 @@ from distill.plan import FileRef, RawLog
 from distill.stages.collect_plain import plain_rows
 from distill.stages.records import build_evidence, place_of_record
 from distill.units import parts
+from distill.units.export_preference import EXPORT
 from distill.units.gists import KeyOfText
 
 PARTS: Any = find_compiled("parts")
@@ -168,10 +169,10 @@ def test_rows_are_spelt_by_a_template_as_in_python(rows: list[tuple[bytes, list[
 
 def test_a_line_of_other_values_than_its_template_names_is_refused() -> None:
     """What is no line of the values of a template is an error, not a row."""
-    for line in (b"\x02a\x1fb", b"\x02a\x1fb\x1fc\x1fd", b"\x02" + b"\x1f" * 9):
+    for line in (b"\x02a\x1fb", b"\x02a\x1fb\x1fc\x1fd", b"\x02" + b"\x1f" * 11):
         with pytest.raises(ValueError, match="not 3 values"):
             PARTS.merge_rows([b"0" * 32 + line + b"\n"], (0, b"x", 2))
-    for template in ((8,), (-2,), (b"x",) * 33):
+    for template in ((10,), (-2,), (b"x",) * 33):
         with pytest.raises(ValueError, match=r"template has too many pieces|no place of a value"):
             PARTS.merge_rows([], template)
 
@@ -341,7 +342,7 @@ def test_pairs_are_those_of_the_last_call() -> None:
 
     assert gather.take([block], first, PARTS.Lines()) == gather.take([block], second, witnesses) == ({None: 2}, [])
     assert len(first) == len(second) == len(witnesses) == 1
-    row = first.finish()[0][32:]
+    row = PARTS.merge_rows([first.finish()[0]], EXPORT.targets[0].template)[0]
     reader = find_compiled("guard").PairReader([b"0\n", witnesses.finish()[0]], PARTS.Lines())
     looked: list[int] = []
 

@@ -11,14 +11,20 @@ cdef enum:
     KEY = 32
     TEXT = 16
     MARGIN = 1024  # more than the names and brackets of any row
+    UNIT = 16  # of the digest of a unit, in a quote
+    WORTH = 48  # bytes of a text from which on it is quoted
 
 cdef extern from *:
     """
     #define VALUES "\\x02" /* before the values of a row that a template spells, see distill.units.parts */
     #define NEXT "\\x1f" /* between them */
+    #define QUOTE "\\x04" /* before a quote, see distill.units.quotes */
+    #define KEYED "\\x05" /* before the key of a text that is quoted behind it */
     """
     const char *VALUES
     const char *NEXT
+    const char *QUOTE
+    const char *KEYED
 
 cdef struct Row:
     span fields[E_COUNT]
@@ -34,6 +40,8 @@ cdef class Ending:
 
 cdef class Spread:
     cdef object fate_of, encode
+    cdef bytes unit
+    cdef const char *base
     cdef dict endings
     cdef buffer asked, where
     cdef Lines quarantine
@@ -47,6 +55,8 @@ cdef class Spread:
     cdef buffer *_room(self, Lines lines, size_t size) except NULL
     cdef int _write_place(self, Row *row) except -1
     cdef int _write_asked(self, Row *row) except -1
+    cdef int _put_text(self, buffer *body, span text) except -1
+    cdef bint _is_quoted(self, span text) noexcept
 
 
 cdef inline bint is_empty(span text) noexcept nogil:

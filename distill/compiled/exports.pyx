@@ -1,15 +1,17 @@
 """Plain runs from the bytes of their evidence into those of an export; every other run is left to Python (`distill.units.exports`)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
+from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t
 from libc.string cimport memchr, memcmp
 
-from distill.compiled.exports cimport KEY, MARGIN, NEXT, TEXT, VALUES, Ending, Row, Spread, is_empty, is_plain, is_same, put_bytes
+from distill.compiled.exports cimport (
+    KEY, KEYED, MARGIN, NEXT, QUOTE, TEXT, UNIT, VALUES, WORTH, Ending, Row, Spread, is_empty, is_plain, is_same, put_bytes,
+)
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, E_CONTEXT, E_ID, E_INSTRUCTION, E_MODEL, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE, E_TASK_ID, P_FILE, P_INDEX, P_KEY,
-    P_LINE, P_MEMBER, P_OFFSET, P_SIG_HASH, PUT, PUT_SPAN, buffer, free_buffer, is_null, make_room, put, put_hex, read_evidence,
-    read_scored, span,
+    P_LINE, P_MEMBER, P_OFFSET, P_SIG_HASH, PUT, PUT_SPAN, b3_hash_many, b3_message, buffer, free_buffer, is_null, make_room, put, put_hex,
+    put_hex32, read_evidence, read_scored, span,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -36,17 +38,18 @@ cdef class Spread:
 
     def __init__(self, fate_of, encode, keyed):
         """Take what gives the fate of a scored row and a value as JSON, and the sections of the part."""
-        self.fate_of, self.encode, self.endings = fate_of, encode, {}
+        self.fate_of, self.encode, self.endings, self.unit = fate_of, encode, {}, b""
         self.quarantine = keyed["quarantine"]
 
     def __dealloc__(self):
         free_buffer(&self.asked)
         free_buffer(&self.where)
 
-    def take(self, bytes evidence not None, bytes scored not None, bytes texts not None, spoken):
+    def take(self, bytes evidence not None, bytes scored not None, bytes texts not None, spoken, bytes unit not None=b""):
         """Spread the plain runs of a range of evidence and its scored rows, but for those whose numbers are in `spoken`.
 
-        `texts` are the keys of their texts, 16 bytes each. Return how many rows there are of both, and those that are left: number,
+        `texts` are the keys of their texts, 16 bytes each. With the first 16 digits of the digest of the `unit` of evidence they are,
+        texts are quoted and not copied. Return how many rows there are of both, and those that are left: number,
         evidence, scored row.
         """
         cdef const char *p = PyBytes_AS_STRING(evidence)
@@ -59,6 +62,9 @@ cdef class Spread:
         cdef bint some = bool(spoken)
         cdef Row row
         left = []
+        if PyBytes_GET_SIZE(unit) not in {0, UNIT} or PyBytes_GET_SIZE(evidence) > <Py_ssize_t>UINT32_MAX:
+            raise ValueError(f"no unit to quote from: {unit!r}")
+        self.unit, self.base = unit, p
         while p < end and q < q_end:
             stop = _line_end(p, end)
             q_stop = _line_end(q, q_end)
@@ -147,6 +153,20 @@ cdef class Spread:
         put(&self.where, place[P_SIG_HASH].at + 1, place[P_SIG_HASH].size - 1)
         return 0
 
+    cdef bint _is_quoted(self, span text) noexcept:
+        return text.size >= WORTH and PyBytes_GET_SIZE(self.unit) == UNIT
+
+    cdef int _put_text(self, buffer *body, span text) except -1:
+        """Put a text that stands in the evidence, or quote it; there is room for either."""
+        if not self._is_quoted(text):
+            PUT_SPAN(body, text)
+            return 0
+        PUT(body, QUOTE)
+        put_bytes(body, self.unit)
+        put_hex32(body, <uint32_t>(text.at - self.base))
+        put_hex32(body, <uint32_t>text.size)
+        return 0
+
     cdef int _write_asked(self, Row *row) except -1:
         """Write the user text as a JSON string to `asked`."""
         cdef span told = row.fields[E_INSTRUCTION], context = row.fields[E_CONTEXT]
@@ -195,7 +215,6 @@ cdef class SpreadSft(Spread):
         if not is_plain(row, ending, False):
             return False
         self._write_place(row)
-        self._write_asked(row)
         self._put_exchange(row, ending, size)
         cdef buffer *body = self._room(self.groups, 0)
         put_hex(body, <const uint8_t *>row.text, TEXT)
@@ -208,12 +227,16 @@ cdef class SpreadSft(Spread):
         return True
 
     cdef int _put_exchange(self, Row *row, Ending ending, size_t size) except -1:
-        cdef buffer *body = self._room(self.exchanges, size + self.asked.size)
+        cdef buffer *body = self._room(self.exchanges, 2 * size)
         put(body, row.fields[E_ID].at + 1, KEY)
         PUT(body, VALUES)
-        put(body, self.asked.data, self.asked.size)
+        if is_whole(row):
+            self._put_text(body, row.fields[E_INSTRUCTION])
+        else:
+            self._write_asked(row)
+            put(body, self.asked.data, self.asked.size)
         PUT(body, NEXT)
-        PUT_SPAN(body, row.fields[E_RESPONSE])
+        self._put_text(body, row.fields[E_RESPONSE])
         PUT(body, NEXT)
         PUT(body, '","source_run_id":')
         PUT_SPAN(body, row.fields[E_RUN_ID])
@@ -223,6 +246,11 @@ cdef class SpreadSft(Spread):
         put(body, self.where.data, self.where.size)
         PUT(body, '}')
         return self.exchanges.end()
+
+
+cdef inline bint is_whole(Row *row) noexcept nogil:
+    """Tell whether the instruction is all of the user text."""
+    return is_empty(row.fields[E_CONTEXT]) or is_empty(row.fields[E_INSTRUCTION])
 
 
 cdef void _put_permit(buffer *body, Row *row, buffer *where, Ending ending) noexcept:
@@ -242,13 +270,14 @@ cdef class SpreadPreference(Spread):
 
     cdef Lines groups, permits
     cdef object key_of
-    cdef bytes source, task, key
+    cdef bytes source, task, key, question
+    cdef uint8_t question_key[TEXT]
 
     def __init__(self, fate_of, encode, keyed, key_of):
         """Take also what gives the key of a task from its source and id, as JSON strings."""
         Spread.__init__(self, fate_of, encode, keyed)
         self.groups, self.permits, self.key_of = keyed["groups"], keyed["permits"], key_of
-        self.source = self.task = self.key = b""
+        self.source = self.task = self.key = self.question = b""
 
     cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
         cdef span *fields = row.fields
@@ -258,8 +287,7 @@ cdef class SpreadPreference(Spread):
             return False
         self._find_key(fields[E_SOURCE], fields[E_TASK_ID])
         self._write_place(row)
-        self._write_asked(row)
-        cdef buffer *body = self._room(self.groups, size + self.asked.size + PyBytes_GET_SIZE(ending.reason))
+        cdef buffer *body = self._room(self.groups, 2 * size + PyBytes_GET_SIZE(ending.reason))
         put_bytes(body, self.key)
         put(body, fields[E_ID].at + 1, KEY)
         PUT(body, '[')
@@ -284,15 +312,32 @@ cdef class SpreadPreference(Spread):
         PUT(body, ',')
         put(body, self.where.data, self.where.size)
         PUT(body, ',[["user",')
-        put(body, self.asked.data, self.asked.size)
+        self._put_question(body, row)
         PUT(body, ',false],["assistant",')
-        PUT_SPAN(body, fields[E_RESPONSE])
+        self._put_text(body, fields[E_RESPONSE])
         PUT(body, ',false]]]')
         self.groups.end()
         if PyBytes_GET_SIZE(ending.use):
             _put_permit(self._room(self.permits, size), row, &self.where, ending)
             self.permits.end()
         return True
+
+    cdef int _put_question(self, buffer *body, Row *row) except -1:
+        """Put the user text; one that is quoted stands behind its key, by which it is compared."""
+        cdef span text = row.fields[E_INSTRUCTION]
+        cdef b3_message message
+        if not is_whole(row):
+            self._write_asked(row)
+            put(body, self.asked.data, self.asked.size)
+            return 0
+        if self._is_quoted(text):
+            if not is_same(self.question, text):
+                self.question = PyBytes_FromStringAndSize(text.at, text.size)
+                message.data, message.length = <const uint8_t *>text.at, text.size
+                b3_hash_many(&message, 1, self.question_key, TEXT)
+            PUT(body, KEYED)
+            put_hex(body, self.question_key, TEXT)
+        return self._put_text(body, text)
 
     cdef int _find_key(self, span source, span task) except -1:
         """Find the key of a task; neighbours are often of one task."""

@@ -40,6 +40,12 @@ static inline void put_hex(buffer *b, const uint8_t *from, size_t size) {
     }
 }
 
+/* Eight hex digits. */
+static inline void put_hex32(buffer *b, uint32_t number) {
+    uint8_t bytes[4] = {(uint8_t)(number >> 24), (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number};
+    put_hex(b, bytes, sizeof bytes);
+}
+
 static inline void put_number(buffer *b, size_t number) {
     char digits[24];
     int i = 24;

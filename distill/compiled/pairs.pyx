@@ -7,10 +7,12 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
+from distill.compiled.exports cimport KEYED, NEXT, QUOTE, VALUES
 from distill.compiled.parts cimport Lines, Sorted
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, PUT, PUT_SPAN, after_text, b3_hash_many, b3_message, buffer, free_buffer, line, make_room, put, put_hex, skip_value, span,
 )
+from distill.compiled.templates cimport QUOTE_SIZE
 
 SOURCE = DISTILL_SOURCE
 
@@ -20,6 +22,7 @@ cdef enum:
     NAMED = 8 + KEY + 8 + KEY  # a pair as it is hashed: both ids, each after its length
     MARGIN = 1024
     MOST = 512  # sides of a task that are compared each with each
+    KEYED_SIZE = 1 + KEY
 
 cdef enum Fate:
     NO_COUNTERPART, DUPLICATE, OVER_CAP, PAIRED
@@ -99,7 +102,7 @@ cdef class Gather:
             raise MemoryError
         sides = <Side *>self.sides.data
         for i in range(count):
-            if not _read_side(lines[i], &sides[i]) or not _is_same(sides[i].asked, sides[0].asked):
+            if not _read_side(lines[i], &sides[i]) or not _is_asked_alike(&sides[i], &sides[0]):
                 return False
             ours += sides[i].chosen
         if ours * (<int>count - ours) > self.many:
@@ -222,6 +225,26 @@ cdef const char *_value(const char *p, const char *end, const char *before, span
     return p
 
 
+cdef const char *_text(const char *p, const char *end, const char *before, span *out) noexcept nogil:
+    """Read a text, or a quote of one, after a text that must stand at p."""
+    cdef const char *after = after_text(p, end, before)
+    cdef Py_ssize_t size = 0
+    if after == NULL or after == end or (after[0] != KEYED[0] and after[0] != QUOTE[0]):
+        return _value(p, end, before, out)
+    size = (KEYED_SIZE if after[0] == KEYED[0] else 0) + QUOTE_SIZE
+    if end - after < size or after[size - QUOTE_SIZE] != QUOTE[0]:
+        return NULL
+    out.at, out.size = after, size
+    return after + size
+
+
+cdef inline bint _is_asked_alike(Side *one, Side *other) noexcept nogil:
+    """Tell whether two sides answer one question; a quoted one is known by its key."""
+    if one.asked.at[0] == KEYED[0] and other.asked.at[0] == KEYED[0]:
+        return memcmp(one.asked.at, other.asked.at, KEYED_SIZE) == 0
+    return _is_same(one.asked, other.asked)
+
+
 cdef bint _read_side(line one, Side *side) noexcept nogil:
     """Read a side that is one answer to one question; false where it is more."""
     cdef const char *p = one.at + 2 * KEY
@@ -237,8 +260,8 @@ cdef bint _read_side(line one, Side *side) noexcept nogil:
     p = _value(p, end, ",", &retried)
     p = _value(p, end, ",", &side.reason)
     p = _value(p, end, ",", &side.place)
-    p = _value(p, end, ',[["user",', &side.asked)
-    p = _value(p, end, ',false],["assistant",', &side.answer)
+    p = _text(p, end, ',[["user",', &side.asked)
+    p = _text(p, end, ',false],["assistant",', &side.answer)
     if after_text(p, end, ",false]]]") != end or identity.size != KEY + 2:
         return False
     side.id = identity.at + 1
@@ -260,6 +283,7 @@ cdef void _find_texts(Side *sides, int count) noexcept nogil:
 
 
 cdef int _put_pair(Lines rows, Lines witnesses, Pair *pair, const uint8_t *digest) except -1:
+    """Put the values of a pair's row, see `distill.units.export_preference`, and its two runs."""
     cdef Side *ours = &pair.chosen
     cdef Side *theirs = &pair.rejected
     cdef buffer *body = &rows.body
@@ -267,29 +291,26 @@ cdef int _put_pair(Lines rows, Lines witnesses, Pair *pair, const uint8_t *diges
                  + ours.model.size + theirs.model.size + theirs.reason.size + ours.place.size + theirs.place.size):  # fmt: skip
         raise MemoryError
     put_hex(body, digest, DIGEST)
-    PUT(body, '{"prompt":[{"role":"user","content":')
-    PUT_SPAN(body, ours.asked)
-    PUT(body, '}],"chosen":[{"role":"assistant","content":')
+    PUT(body, VALUES)
+    PUT_SPAN(body, _without_key(ours.asked))
+    PUT(body, NEXT)
     PUT_SPAN(body, ours.answer)
-    PUT(body, '}],"rejected":[{"role":"assistant","content":')
+    PUT(body, NEXT)
     PUT_SPAN(body, theirs.answer)
-    PUT(body, '}],"id":"')
-    put_hex(body, digest, DIGEST)
-    PUT(body, '","chosen_run_id":')
+    PUT(body, NEXT)
     PUT_SPAN(body, ours.run_id)
-    PUT(body, ',"rejected_run_id":')
+    PUT(body, NEXT)
     PUT_SPAN(body, theirs.run_id)
-    PUT(body, ',"chosen_model":')
+    PUT(body, NEXT)
     PUT_SPAN(body, ours.model)
-    PUT(body, ',"rejected_model":')
+    PUT(body, NEXT)
     PUT_SPAN(body, theirs.model)
-    PUT(body, ',"reason":')
+    PUT(body, NEXT)
     PUT_SPAN(body, theirs.reason)
-    PUT(body, ',"provenance":')
+    PUT(body, NEXT)
     put(body, ours.place.at, ours.place.size - 1)
     PUT(body, "; ")
     put(body, theirs.place.at + 1, theirs.place.size - 1)
-    PUT(body, "}")
     rows.end()
     body = &witnesses.body
     if make_room(body, 3 * KEY):
@@ -298,3 +319,10 @@ cdef int _put_pair(Lines rows, Lines witnesses, Pair *pair, const uint8_t *diges
     put(body, ours.id, KEY)
     put(body, theirs.id, KEY)
     return witnesses.end()
+
+
+cdef inline span _without_key(span text) noexcept nogil:
+    """Return a quoted question without the key by which it is compared."""
+    if text.at[0] == KEYED[0]:
+        text.at, text.size = text.at + KEYED_SIZE, text.size - KEYED_SIZE
+    return text

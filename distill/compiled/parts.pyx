@@ -9,6 +9,7 @@ from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
 from posix.unistd cimport close, pread
 
 from distill.compiled.scan cimport DISTILL_SOURCE, b3_hash_many, b3_message, buffer, first_of, free_buffer, line, make_room, put, sort_lines, span
+from distill.compiled.templates cimport Template, Texts
 
 SOURCE = DISTILL_SOURCE
 
@@ -17,12 +18,7 @@ cdef enum:
     SLOTS = 1024
     WINDOW = 64  # slots of a part that are in memory at a time
     SUM = 16
-    PIECES = 32
-    VALUES = 8
-    KEY_VALUE = -1
-    TEXT = -2
     VALUES_FOLLOW = 0x02
-    NEXT = 0x1F
 
 cdef char FIRST[SLOTS][4]
 for _slot in range(SLOTS):
@@ -145,67 +141,13 @@ cdef class Sorted:
         free_buffer(&self.found)
 
 
-cdef class Template:
-    """How a row is spelt of which a line holds the values."""
-
-    cdef tuple pieces
-    cdef span texts[PIECES]
-    cdef int places[PIECES]
-    cdef int count, values
-    cdef size_t size
-
-    def __init__(self, tuple pieces not None):
-        """Take bytes, places of values, and -1 for the key."""
-        if len(pieces) > PIECES:
-            raise ValueError("a template has too many pieces")
-        self.pieces = pieces
-        for piece in pieces:
-            self.places[self.count] = TEXT if isinstance(piece, bytes) else piece
-            if isinstance(piece, bytes):
-                self.texts[self.count].at, self.texts[self.count].size = PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece)
-                self.size += PyBytes_GET_SIZE(piece)
-            elif not KEY_VALUE <= piece < VALUES:
-                raise ValueError(f"no place of a value: {piece}")
-            else:
-                self.values = max(self.values, piece + 1)
-            self.count += 1
-
-    cdef int spell(self, buffer *rows, line one) except -1:
-        """Add the row of a line of values and its newline."""
-        cdef span values[VALUES]
-        cdef span piece
-        cdef const char *p = one.at + KEY + 1
-        cdef const char *end = one.at + one.size
-        cdef const char *stop = p
-        cdef int i, count = 0
-        while count < VALUES and stop != NULL:
-            stop = <const char *>memchr(p, NEXT, end - p)
-            values[count].at = p
-            values[count].size = (end if stop == NULL else stop) - p
-            p = stop + 1
-            count += 1
-        if stop != NULL or count != self.values:
-            raise ValueError(f"not {self.values} values: {one.at[:one.size]!r}")
-        if make_room(rows, self.size + self.count * one.size + 1):
-            raise MemoryError
-        for i in range(self.count):
-            if self.places[i] == TEXT:
-                piece = self.texts[i]
-            elif self.places[i] == KEY_VALUE:
-                piece.at, piece.size = one.at, KEY
-            else:
-                piece = values[self.places[i]]
-            put(rows, piece.at, piece.size)
-        put(rows, "\n", 1)
-        return 0
-
-
-def merge_rows(list blocks not None, tuple template not None=()):
+def merge_rows(list blocks not None, tuple template not None=(), place_of=None):
     """Return the rows of sorted lines in the order of their keys, without the keys, and how many there are.
 
     A row starts at the brace, or is spelt by the template; a line that is one byte longer than a key says that the rows of that key do
-    not stand.
+    not stand. `place_of` tells where a unit lies whose texts are quoted (`Texts`).
     """
+    cdef Texts texts = None if place_of is None else Texts(place_of)
     cdef Template spelt = Template(template)
     cdef Sorted found = Sorted(blocks)
     cdef Lines rows = Lines()
@@ -222,7 +164,7 @@ def merge_rows(list blocks not None, tuple template not None=()):
         j = i + 1 if j == i else j
         for k in range(i, i if lost else j):
             if one[k].size > KEY and one[k].at[KEY] == VALUES_FOLLOW:
-                spelt.spell(&rows.body, one[k])
+                spelt.spell(&rows.body, one[k], texts)
             elif not _put_row(&rows.body, one[k]):
                 raise ValueError(f"no row in {one[k].at[:one[k].size]!r}")
             kept += 1

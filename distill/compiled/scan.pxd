@@ -1,5 +1,5 @@
 # What scan.h and blake3.h give, told to Cython.
-from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from *:
     const char *DISTILL_SOURCE
@@ -45,6 +45,7 @@ cdef extern from "scan.h" nogil:
     void PUT(buffer *b, const char *text)
     void PUT_SPAN(buffer *b, span one)
     void put_hex(buffer *b, const uint8_t *start, size_t size)
+    void put_hex32(buffer *b, uint32_t number)
     void put_number(buffer *b, size_t number)
     void put_length(buffer *b, size_t length)
     void free_buffer(buffer *b)

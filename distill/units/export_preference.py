@@ -19,16 +19,17 @@ from distill.runs import Run
 from distill.stages import PREFERENCE, QUARANTINE, export_preference
 from distill.units.exports import Export, grouped, run_export
 from distill.units.guard import permits
+from distill.units.jobs import Context
 from distill.units.lean import decode_lean
 from distill.units.outputs import Target
-from distill.units.parts import KEY, PartWriter, sort_lines
+from distill.units.parts import KEY, KEY_VALUE, PartWriter, sort_lines
+from distill.units.quotes import quotes_of
 
 __all__ = ["EXPORT", "render_pair", "run_units"]
 
 _COMPILED = find_compiled("pairs")
 _SPREAD = find_compiled("exports")
 _ENCODE = msgspec.json.Encoder().encode
-_NO_TEXT = b"0" * KEY
 
 
 class _Spelt(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -50,8 +51,13 @@ _PAIR = (
     b'%b{"prompt":[%b],"chosen":[%b],"rejected":[%b],"id":"%b","chosen_run_id":%b,"rejected_run_id":%b,"chosen_model":%b,'
     b'"rejected_model":%b,"reason":%b,"provenance":%b}'
 )
-_LINE = b'%b%b["%b",%b,"%b",%b,%b,%b,%b,%b,[["user",%b,false],["assistant",%b,false]]]'
-_BOOL, _NULL, _NO_MODEL = (b"false", b"true"), b"null", b'""'
+_QUESTION, _CHOSEN, _REJECTED, _CHOSEN_RUN, _REJECTED_RUN, _CHOSEN_MODEL, _REJECTED_MODEL, _REASON, _PLACES = range(9)  # of a pair
+_PAIR_ROW = (
+    b'{"prompt":[{"role":"user","content":', _QUESTION, b'}],"chosen":[{"role":"assistant","content":', _CHOSEN,
+    b'}],"rejected":[{"role":"assistant","content":', _REJECTED, b'}],"id":"', KEY_VALUE, b'","chosen_run_id":', _CHOSEN_RUN,
+    b',"rejected_run_id":', _REJECTED_RUN, b',"chosen_model":', _CHOSEN_MODEL, b',"rejected_model":', _REJECTED_MODEL,
+    b',"reason":', _REASON, b',"provenance":', _PLACES, b"}",
+)  # fmt: skip
 run_units = run_export
 
 
@@ -64,8 +70,9 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return None
 
 
-def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
-    rows, witnesses, settings = part.keyed["pairs"], part.keyed["witnesses"], config.preference
+def _gather(blocks: list[bytes], context: Context, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+    rows, witnesses, settings = part.keyed["pairs"], part.keyed["witnesses"], context.config.preference
+    spell = quotes_of(context).spell
     met: Counter[str | None] = Counter()
     if _COMPILED is None:
         groups: Iterable[list[bytes]] = grouped(sort_lines(blocks))
@@ -74,7 +81,7 @@ def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tupl
         gather = _COMPILED.Gather(settings.max_pairs_per_task, settings.pair_scope == "same_model", many)
         met, groups = gather.take(blocks, rows, witnesses)
     for group in groups:
-        sides: list[Any] = [_SIDE(line[2 * KEY :]) for line in group]
+        sides: list[Any] = [_SIDE(spell(line[2 * KEY :])) for line in group]
         pairs, fates = export_preference.decide_task(sides, settings)
         for pair in pairs:
             row = render_pair(pair)
@@ -103,7 +110,8 @@ def _message(turn: Turn) -> bytes:
 
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
-    (Target(PREFERENCE, ("pairs",)),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"),
+    (Target(PREFERENCE, ("pairs",), _PAIR_ROW, 4),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"),
     compiled=lambda one: _SPREAD and _SPREAD.SpreadPreference(one.fates.of, _ENCODE, one.part.keyed, one.tasks.of_spelt),
+    quotes=True,
 )  # fmt: skip
 """What is particular to preference pairs."""

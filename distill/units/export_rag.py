@@ -78,12 +78,12 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return Outcome(outcome.kind, outcome.unit, reason=outcome.reason)
 
 
-def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+def _gather(blocks: list[bytes], context: Context, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
     yield from ()
 
 
 EXPORT = Export(
-    frozenset(), lambda one, config: keep_out(one), _spread, _gather, (Target(RAG, ("rows",), _ROW),), _QUARANTINE, decode_whole,
+    frozenset(), lambda one, config: keep_out(one), _spread, _gather, (Target(RAG, ("rows",), _ROW, 2),), _QUARANTINE, decode_whole,
     document_permits, compiled=_compiled, looks=True,
 )  # fmt: skip
 """What is particular to documents for retrieval."""

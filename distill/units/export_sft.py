@@ -17,6 +17,7 @@ from distill.runs import Run
 from distill.stages import COMPLETIONS, QUARANTINE, SFT, export_sft
 from distill.units.exports import Export, run_export
 from distill.units.guard import permits
+from distill.units.jobs import Context
 from distill.units.lean import decode_lean
 from distill.units.outputs import Target
 from distill.units.parts import KEY, KEY_VALUE, PartWriter, sort_lines
@@ -25,7 +26,6 @@ __all__ = ["EXPORT", "render_rows", "run_units"]
 
 _COMPILED = find_compiled("exports")
 _ENCODE = msgspec.json.Encoder().encode
-_NO_TEXT = b"0" * KEY
 _STANDS, _KEPT_OUT = b"0", b"1"
 _CATEGORIES = {name: _ENCODE(name) for name in ("accepted", "partially_accepted", "rejected", "needs_human_review")}
 _ASKED, _ANSWER, _COMMON_VALUE = range(3)  # of an exchange
@@ -53,7 +53,7 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return None
 
 
-def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+def _gather(blocks: list[bytes], context: Context, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
     """Let the smallest rank stand for a text, which is the first line; the rows of the others are lost."""
     before = b""
     stand: list[bytes] = []
@@ -92,8 +92,8 @@ def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes
 
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
-    (Target(SFT, ("whole", "exchanges", "lost"), _WHOLE_ROW), Target(COMPLETIONS, ("turns", "exchanges", "lost"), _TURN_ROW)),
+    (Target(SFT, ("whole", "exchanges", "lost"), _WHOLE_ROW, 6), Target(COMPLETIONS, ("turns", "exchanges", "lost"), _TURN_ROW, 4)),
     f"{QUARANTINE}/sft.jsonl", decode_lean, permits("imitate"),
-    compiled=lambda spreader: _COMPILED and _COMPILED.SpreadSft(spreader.fates.of, _ENCODE, spreader.part.keyed),
+    compiled=lambda spreader: _COMPILED and _COMPILED.SpreadSft(spreader.fates.of, _ENCODE, spreader.part.keyed), quotes=True,
 )  # fmt: skip
 """What is particular to SFT."""

@@ -31,6 +31,7 @@ from distill.units.jobs import Context, Job, Piece, batch_pieces, bytes_of, late
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs, Target
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_ranges
+from distill.units.quotes import DIGITS, QuotedUnit, may_quote, save_units
 from distill.units.workshop import Workshop
 
 __all__ = [
@@ -79,7 +80,7 @@ class Export(NamedTuple):
     """Why a run's verdict alone keeps it out."""
     spread: Callable[[Run, list[bytes], Any, PartWriter], Outcome | None]
     """Puts a run among those of its group, or returns its fate; its evidence lines, its own first, are given too."""
-    gather: Callable[[list[bytes], Any, PartWriter], Iterator[tuple[Outcome, int]]]
+    gather: Callable[[list[bytes], Context, PartWriter], Iterator[tuple[Outcome, int]]]
     """Yields the fates of the groups of a bucket, and how many met each, from blocks of lines with their keys."""
     targets: tuple[Target, ...]
     """Where its rows go."""
@@ -91,6 +92,8 @@ class Export(NamedTuple):
     """Yields what the firewall is told of a run, by section: from its scored row and the resolution, whatever the stage makes of it."""
     compiled: Callable[["Spreader"], Any] = lambda spreader: None
     """Builds what spreads the plain runs of a range from their bytes, a `distill.compiled.exports.Spread`, or None where nothing does."""
+    quotes: bool = False
+    """Whether its parts quote texts of the evidence."""
     looks: bool = False
     """Whether runs that their verdict alone keeps out are looked at all the same."""
 
@@ -127,12 +130,15 @@ class Spreader:
         self.fates = Fates(context.stage, self.export.keep_out, context.config)
         self._compiled = self.export.compiled(self)
 
-    def take_range(self, evidence: bytes, scored: bytes, texts: bytes, spoken: frozenset[int]) -> tuple[int, int, Left]:
-        """Spread the plain runs of a range; return how many rows of both kinds there are, and those that are not plain or are spoken of."""
+    def take_range(self, evidence: bytes, scored: bytes, texts: bytes, spoken: frozenset[int], unit: bytes = b"") -> tuple[int, int, Left]:
+        """Spread the plain runs of a range; return how many rows of both kinds there are, and those that are not plain or are spoken of.
+
+        Their texts are quoted where the range is a unit by whose digits that is done.
+        """
         if self._compiled is None:
             lines, verdicts = evidence.split(b"\n")[:-1], scored.split(b"\n")[:-1]
             return len(lines), len(verdicts), [(i, *both) for i, both in enumerate(zip(lines, verdicts, strict=False))]
-        found: tuple[int, int, Left] = self._compiled.take(evidence, scored, texts, spoken)
+        found: tuple[int, int, Left] = self._compiled.take(evidence, scored, texts, spoken, unit)
         for fate, times in self._compiled.kept_out():
             self.books.add(*fate.out, times=times)
         self.books.add("accepted", None, times=self._compiled.accepted)
@@ -173,9 +179,9 @@ class Spreader:
         self.part.keyed["quarantine"].append(row.key[0].encode() + encode_trusted(row.value))
 
 
-def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]], str]) -> Part:
+def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]], str, bool]) -> Part:
     """Spread the runs of one range of evidence and of its scored runs, or of several small partitions."""
-    path, batch, resolution = payload
+    path, batch, resolution, quoting = payload
     spreader, exceptions = Spreader(context), read_exceptions(Path(context.project), resolution, context.memo)
     hopeless, decode = spreader.export.hopeless, spreader.export.decode
     records: list[int] = []
@@ -185,7 +191,9 @@ def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit
         evidence, scored = _read_pair(context, partition, units)
         gist = gists.of(partition, units[0])
         spoken = frozenset[int]() if exceptions is None else exceptions.spoken(gist.ids)
-        ours, theirs, left = spreader.take_range(evidence, scored, gist.texts, spoken)
+        ours, theirs, left = spreader.take_range(
+            evidence, scored, gist.texts, spoken, units[0].digest[:DIGITS].encode() if quoting else b""
+        )
         if ours != theirs:
             raise IntegrityError(f"{SCORED}/{partition}: has not as many lines as {EVIDENCE}/{partition}; run doit score")
         records.append(ours)
@@ -256,7 +264,7 @@ def gather_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     """Decide the groups of a bucket."""
     path, ranges = payload
     spreader = Spreader(context)
-    for outcome, times in spreader.export.gather(read_ranges(ranges), context.config, spreader.part):
+    for outcome, times in spreader.export.gather(read_ranges(ranges), context, spreader.part):
         spreader.books.add(outcome.kind, outcome.reason, times=times)
     return spreader.close(path)
 
@@ -269,7 +277,8 @@ def grouped(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def spread_corpus(shop: Workshop) -> list[Part]:
     """Return the parts of every range of evidence, and of the runs that are told in several rows."""
-    plan = shop.work.plan
+    plan, project = shop.work.plan, shop.work.project
+    quoting = import_module(shop.stage.units).EXPORT.quotes and may_quote(sum((project / path).stat().st_size for path in plan.evidence))
     left = [FileRef(path, path) for path in plan.evidence]
     right = [FileRef(path, path) for path in plan.scored]
     batches: list[list[Piece]] = []
@@ -287,10 +296,14 @@ def spread_corpus(shop: Workshop) -> list[Part]:
             batches.append(batch)
             said = [exceptions.digest_of(gists.of(plan.partitions[one.number], one.units[0]).ids) if exceptions else "" for one in batch]
             digests = (*said, *(unit.digest for piece in batch for unit in piece.units))
-            plain = [tuple(piece) for piece in batch]
-            yield Job("distill.units.exports:export_unit", (plain, digest), digests, place_of(left, batch), bytes_of(batch))
+            plain, alone = [tuple(piece) for piece in batch], quoting and len(batch) == 1  # many small files are not opened again and again
+            digests = (*digests, "quoted") if alone else digests
+            yield Job("distill.units.exports:export_unit", (plain, digest, alone), digests, place_of(left, batch), bytes_of(batch))
 
     done = list(zip(shop.parts(jobs()), later(batches), strict=False))
+    units = (QuotedUnit(piece.units[0].digest[:DIGITS], str(project / plan.evidence[piece.number]), piece.units[0].start)
+             for (piece,) in (batch for batch in batches if len(batch) == 1))  # fmt: skip
+    save_units(shop.quoted, units if quoting else ())
     shop.count_records(left, done)
     shop.count_records(right, done)
     parts = [part for part, _ in done]

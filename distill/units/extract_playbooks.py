@@ -12,6 +12,7 @@ from distill.outcome import Outcome
 from distill.runs import Run
 from distill.stages import PLAYBOOKS, extract_playbooks
 from distill.units.exports import Export, Spreader, grouped, run_export
+from distill.units.jobs import Context
 from distill.units.lean import decode_told
 from distill.units.outputs import Target
 from distill.units.parts import KEY, PartWriter, sort_lines
@@ -63,9 +64,9 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return None
 
 
-def _gather(blocks: list[bytes], config: Any, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
+def _gather(blocks: list[bytes], context: Context, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
     for group in grouped(sort_lines(blocks)):
-        for outcome in _gather_group(group, config, part):
+        for outcome in _gather_group(group, context.config, part):
             yield outcome, 1
 
 

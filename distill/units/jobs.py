@@ -34,6 +34,8 @@ class Context(NamedTuple):
     """What a worker builds once."""
     ahead: int = AHEAD
     """How many parts may wait to be taken."""
+    quoted: str = ""
+    """File that says where the units lie that parts quote (`distill.units.quotes`)."""
 
 
 class Job(NamedTuple):

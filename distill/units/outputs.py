@@ -28,6 +28,7 @@ from distill.units.parts import (
     merge_rows,
     read_lines_of,
 )  # fmt: skip
+from distill.units.quotes import quotes_of
 from distill.units.seats import Seat, Seats
 from distill.units.workshop import Workshop
 
@@ -43,6 +44,8 @@ class Target(NamedTuple):
     """That hold its rows, each line up to the brace its key, or name those that do not stand: a key and a dash."""
     template: Template = ()
     """How a row is spelt of which a section holds the values."""
+    growth: int = 1
+    """How many times as long its rows may be as the lines of its sections."""
     order: str | None = None
     """`module:name` of a function that orders lines of one key."""
 
@@ -145,9 +148,9 @@ class Outputs:
         owners: deque[str] = deque()
 
         def jobs() -> Iterator[Job]:
-            for path, sections, template, order in targets:
+            for path, sections, template, growth, order in targets:
                 spans = self.spans[path] = []
-                for bucket in bucket_ranges(parts, *sections, growth=2 if template else 1):
+                for bucket in bucket_ranges(parts, *sections, growth=growth):
                     spans.append((bucket.first, bucket.last))
                     owners.append(path)
                     payload, place = (bucket.ranges, order, template), f"bucket {len(spans)} of {sections[0]}"
@@ -233,7 +236,7 @@ def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None, 
     path, ranges, order, template, seat = payload
     part = PartWriter(context.ahead)
     if order is None:
-        data, records = merge_rows(ranges, template)
+        data, records = merge_rows(ranges, template, quotes_of(context))
     else:
         module, name = order.split(":")
         rank: Callable[[bytes], Any] = getattr(import_module(module), name)

@@ -359,19 +359,26 @@ def sort_lines(blocks: list[bytes]) -> list[bytes]:
     return sorted(line for block in blocks for line in block.split(b"\n")[:-1])
 
 
-def merge_rows(ranges: Sequence[Range], template: Template = ()) -> tuple[bytes, int]:
+def merge_rows(ranges: Sequence[Range], template: Template = (), quotes: Any = None) -> tuple[bytes, int]:
     """Return the rows of a bucket in the order of their keys, without the keys, and how many there are.
 
-    A row starts at the brace, or is spelt by the template; a line that is one byte longer than a key says that the rows of that key do
-    not stand.
+    A row starts at the brace, or is spelt by the template, with what `quotes` looks up of the evidence; a line that is one byte longer
+    than a key says that the rows of that key do not stand.
+
+    Raises:
+        DamagedPartError: something that is quoted is not there.
     """
     if _COMPILED is not None:
-        merged: tuple[bytes, int] = _COMPILED.merge_rows(read_ranges(ranges), template)
+        try:
+            merged: tuple[bytes, int] = _COMPILED.merge_rows(read_ranges(ranges), template, quotes and quotes.place_of)
+        except EOFError as err:
+            raise DamagedPartError(f"{ranges[0].path}: quotes more than the evidence holds: {err}") from err
         return merged
     lines = read_lines_of(ranges)
     lost = {line[:KEY] for line in lines if len(line) == _LOST}
     rows = [_spell(line, template) for line in lines if line[:KEY] not in lost]
-    return b"".join(rows), len(rows)
+    data = b"".join(rows)
+    return quotes.spell(data) if quotes is not None else data, len(rows)
 
 
 def _spell(line: bytes, template: Template) -> bytes:

@@ -78,7 +78,8 @@ class Workshop:
         worth = size > _WORTH * UNIT_BYTES  # a small stage ends before a worker starts
         name = "inline" if not alone else work.config.engine or ("processes" if worth else "inline")
         workers = count_workers(name, work.config.workers)
-        context = Context(str(work.project), work.plan, work.config, stage.name, stage.units, {}, AHEAD * workers)
+        self.quoted = str(self.folder / f"quoted{TEMPORARY}{os.getpid()}")
+        context = Context(str(work.project), work.plan, work.config, stage.name, stage.units, {}, AHEAD * workers, self.quoted)
         self.engine: Engine = make_engine(workers, context)
         self.books = Books(by_file=stage.by_file)
         self._used: set[str] = set()
