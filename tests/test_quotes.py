@@ -43,7 +43,7 @@ def test_a_quoted_text_comes_back(tmp_path_factory: pytest.TempPathFactory, way:
     for number in range(2):
         (folder / str(number)).write_bytes(b"before" * number + b"".join(texts))
         units[number] = QuotedUnit(str(number) * 16, str(folder / str(number)), 6 * number)
-    save_units(str(folder / "units"), units.values())
+    save_units(str(folder / "units"), [*units.values()])
     places = [sum(map(len, texts[:number])) for number in range(len(texts))]
     writer, expected = PartWriter(), []
     for number in range(data.draw(st.integers(1, 6))):
@@ -172,3 +172,29 @@ def test_parts_of_before_quote_what_stands_elsewhere_now(tmp_path: Path, change:
 
     assert quoting_parts(projects[0]) > 8
     assert projects[0].data_files() == projects[1].data_files()
+
+
+def test_a_row_more_leaves_most_of_what_was_quoted_before(tmp_path: Path) -> None:
+    """A unit that grows at its end quotes its other rows as before, so that most buckets of rows are taken over."""
+    project = small_project(tmp_path / "project")
+    source = (project.folder / "dodo.py").read_text()
+    project.write(
+        "dodo.py", f"{source}\nfrom distill.units import parts\nparts._BUCKET = 2000\ncutting.cut_file.__kwdefaults__['size'] = 40_000\n"
+    )
+    assert project.doit(env=INLINE).code == 0
+    before = {path.name for path in part_files(project, "export-sft")}
+    append(project)
+
+    assert project.doit(env=INLINE).code == 0
+
+    after = {path.name for path in part_files(project, "export-sft")}
+    assert len(after) > 30
+    assert len(after & before) > 0.9 * len(after)
+
+
+def test_two_units_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Where a unit has moved to where another lay, no quote tells them apart: everything is quoted anew."""
+    units = [QuotedUnit("0" * 16, str(tmp_path / name), 0) for name in ("a", "b")]
+
+    with pytest.raises(DamagedPartError, match="one name"):
+        save_units(str(tmp_path / "units"), units)

@@ -11,7 +11,7 @@ cdef enum:
     KEY = 32
     TEXT = 16
     MARGIN = 1024  # more than the names and brackets of any row
-    UNIT = 16  # of the digest of a unit, in a quote
+    UNIT = 16  # of the name of a unit, in a quote
     WORTH = 48  # bytes of a text from which on it is quoted
 
 cdef extern from *:

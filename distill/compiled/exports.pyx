@@ -48,7 +48,7 @@ cdef class Spread:
     def take(self, bytes evidence not None, bytes scored not None, bytes texts not None, spoken, bytes unit not None=b""):
         """Spread the plain runs of a range of evidence and its scored rows, but for those whose numbers are in `spoken`.
 
-        `texts` are the keys of their texts, 16 bytes each. With the first 16 digits of the digest of the `unit` of evidence they are,
+        `texts` are the keys of their texts, 16 bytes each. With the name of the `unit` of evidence they are,
         texts are quoted and not copied. Return how many rows there are of both, and those that are left: number,
         evidence, scored row.
         """

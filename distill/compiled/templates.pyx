@@ -20,7 +20,7 @@ cdef class Texts:
     """Texts that stand in the evidence, found by what quotes them; one lives as long as a bucket."""
 
     def __init__(self, place_of):
-        """Take what gives the handle of the file in which a unit lies and the byte at which it starts there, by 16 digits of its digest."""
+        """Take what gives the handle of the file in which a unit lies and the byte at which it starts there, by its name."""
         self.place_of, self.handle = place_of, -1
 
     cdef int put(self, buffer *rows, const char *quote) except -1:

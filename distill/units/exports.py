@@ -31,7 +31,7 @@ from distill.units.jobs import Context, Job, Piece, batch_pieces, bytes_of, late
 from distill.units.lean import decode_whole
 from distill.units.outputs import Outputs, Target
 from distill.units.parts import KEY, Part, PartWriter, Range, bucket_ranges, read_lines_of, read_ranges
-from distill.units.quotes import DIGITS, QuotedUnit, may_quote, save_units
+from distill.units.quotes import QuotedUnit, may_quote, name_unit, save_units
 from distill.units.workshop import Workshop
 
 __all__ = [
@@ -133,7 +133,7 @@ class Spreader:
     def take_range(self, evidence: bytes, scored: bytes, texts: bytes, spoken: frozenset[int], unit: bytes = b"") -> tuple[int, int, Left]:
         """Spread the plain runs of a range; return how many rows of both kinds there are, and those that are not plain or are spoken of.
 
-        Their texts are quoted where the range is a unit by whose digits that is done.
+        Their texts are quoted where the range is a unit that has a name.
         """
         if self._compiled is None:
             lines, verdicts = evidence.split(b"\n")[:-1], scored.split(b"\n")[:-1]
@@ -185,15 +185,14 @@ def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit
     spreader, exceptions = Spreader(context), read_exceptions(Path(context.project), resolution, context.memo)
     hopeless, decode = spreader.export.hopeless, spreader.export.decode
     records: list[int] = []
-    gists = Gists(Path(context.project))
+    unit, gists = "", Gists(Path(context.project))
     for number, units in batch:
         partition = context.plan.partitions[number]
         evidence, scored = _read_pair(context, partition, units)
         gist = gists.of(partition, units[0])
         spoken = frozenset[int]() if exceptions is None else exceptions.spoken(gist.ids)
-        ours, theirs, left = spreader.take_range(
-            evidence, scored, gist.texts, spoken, units[0].digest[:DIGITS].encode() if quoting else b""
-        )
+        unit = name_unit(partition, units[0].start) if quoting else ""
+        ours, theirs, left = spreader.take_range(evidence, scored, gist.texts, spoken, unit.encode())
         if ours != theirs:
             raise IntegrityError(f"{SCORED}/{partition}: has not as many lines as {EVIDENCE}/{partition}; run doit score")
         records.append(ours)
@@ -209,7 +208,7 @@ def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit
             if not spreader.judge(one):
                 spreader.permit(record, row)
                 spreader.spread(one, [line])
-    return spreader.close(path, records=records)
+    return spreader.close(path, records=records, quoted=unit)
 
 
 def _read_pair(context: Context, partition: str, units: tuple[Unit, ...]) -> tuple[bytes, bytes]:
@@ -301,9 +300,11 @@ def spread_corpus(shop: Workshop) -> list[Part]:
             yield Job("distill.units.exports:export_unit", (plain, digest, alone), digests, place_of(left, batch), bytes_of(batch))
 
     done = list(zip(shop.parts(jobs()), later(batches), strict=False))
-    units = (QuotedUnit(piece.units[0].digest[:DIGITS], str(project / plan.evidence[piece.number]), piece.units[0].start)
-             for (piece,) in (batch for batch in batches if len(batch) == 1))  # fmt: skip
-    save_units(shop.quoted, units if quoting else ())
+    places = ((part.facts["quoted"], batch[0]) for part, batch in done)
+    save_units(
+        shop.quoted,
+        [QuotedUnit(name, str(project / plan.evidence[piece.number]), piece.units[0].start) for name, piece in places if name],
+    )
     shop.count_records(left, done)
     shop.count_records(right, done)
     parts = [part for part, _ in done]

@@ -1,26 +1,29 @@
 """Texts that parts quote from the evidence instead of holding them: where a text stands, until its row is spelt.
 
-A quote is a mark, 16 digits of the digest of a unit of evidence, and eight hex digits each for the byte of that unit at which the text
-starts and for its length, as it is spelt in JSON. A question that is compared with others stands behind its key. Texts are looked up in
-the order of the ids of rows, which is that of chance; so evidence that is large beside the memory is not quoted.
+A quote is a mark, the name of a unit of evidence, and eight hex digits each for the byte of that unit at which the text starts and for
+its length, as it is spelt in JSON. A question that is compared with others stands behind its key. Texts are looked up in the order of the
+ids of rows, which is that of chance; so evidence that is large beside the memory is not quoted.
+
+The name of a unit is told by where it lay when its part was made, so that a unit that grows at its end quotes the rows before as it did.
+Where a unit lies now is asked of the evidence; that a line quotes the right text follows from the hash of its record, which it holds too.
 """
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from distill.errors import DamagedPartError
+from distill.hashing import row_id
 from distill.units.jobs import Context
 
-__all__ = ["DIGITS", "QuotedUnit", "Quotes", "may_quote", "quotes_of", "save_units"]
+__all__ = ["QuotedUnit", "Quotes", "may_quote", "name_unit", "quotes_of", "save_units"]
 
-DIGITS = 16
-"""Of the digest of a unit, in a quote."""
 _QUOTE = re.compile(rb"(?:\x05[0-9a-f]{32})?\x04([0-9a-f]{16})([0-9a-f]{8})([0-9a-f]{8})")
+_DIGITS = 16
 _SHARE = 4
 """Evidence is quoted up to this part of the memory."""
 _OPEN = 64
@@ -31,7 +34,7 @@ class QuotedUnit(NamedTuple):
     """Where a unit of evidence lies."""
 
     name: str
-    """Digits of its digest."""
+    """What quotes of it begin with, 16 digits."""
     path: str
     """Its file."""
     start: int
@@ -47,9 +50,20 @@ def may_quote(size: int) -> bool:
     return size <= memory // _SHARE
 
 
-def save_units(path: str, units: Iterable[QuotedUnit]) -> None:
-    """Write where the units lie that parts of a stage quote."""
-    Path(path).write_bytes(msgspec.msgpack.encode(list(units)))
+def name_unit(partition: str, start: int) -> str:
+    """Return the name of a unit that starts at a byte of the evidence of a partition."""
+    return row_id(partition, str(start))[:_DIGITS]
+
+
+def save_units(path: str, units: Sequence[QuotedUnit]) -> None:
+    """Write where the units lie that parts of a stage quote.
+
+    Raises:
+        DamagedPartError: two of them have one name, because one moved to where the other lay before.
+    """
+    if len({unit.name for unit in units}) < len(units):
+        raise DamagedPartError("two units of the evidence are quoted by one name")
+    Path(path).write_bytes(msgspec.msgpack.encode(units))
 
 
 class Quotes:
