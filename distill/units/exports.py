@@ -191,7 +191,7 @@ def export_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit
         evidence, scored = _read_pair(context, partition, units)
         gist = gists.of(partition, units[0])
         spoken = frozenset[int]() if exceptions is None else exceptions.spoken(gist.ids)
-        unit = name_unit(partition, units[0].start) if quoting else ""
+        unit = name_unit(partition, units[0].start) if quoting and evidence else ""  # an empty one lies where the next does
         ours, theirs, left = spreader.take_range(evidence, scored, gist.texts, spoken, unit.encode())
         if ours != theirs:
             raise IntegrityError(f"{SCORED}/{partition}: has not as many lines as {EVIDENCE}/{partition}; run doit score")
