@@ -21,7 +21,7 @@ from distill.plan import FileRef, RawLog
 from distill.stages.collect_plain import plain_rows
 from distill.stages.records import build_evidence, place_of_record
 from distill.units import parts
-from distill.units.export_preference import EXPORT
+from distill.units.export_preference import PAIR_ROW
 from distill.units.gists import KeyOfText
 
 PARTS: Any = find_compiled("parts")
@@ -135,9 +135,9 @@ def test_rows_are_merged_without_those_that_are_lost() -> None:
     """A line of a key and one byte more names a key whose rows do not stand, wherever it comes from."""
     a, b, c = ("a" * 32).encode(), ("b" * 32).encode(), ("c" * 32).encode()
 
-    assert PARTS.merge_rows([c + b'{"c":1}\n' + c + b'#0001{"c":2}\n', a + b'{"a":1}\n' + b + b'{"b":1}\n', b + b"-\n"]) == (
-        b'{"a":1}\n{"c":2}\n{"c":1}\n', 3,
-    )  # fmt: skip
+    blocks = [c + b'{"c":1}\n' + c + b'#0001{"c":2}\n', a + b'{"a":1}\n' + b + b'{"b":1}\n', b + b"-\n"]
+    assert PARTS.merge_rows(blocks) == [(b'{"a":1}\n{"c":2}\n{"c":1}\n', 3)]
+    assert PARTS.merge_rows(blocks, ((b"{", ()), (b"#", ()))) == [(b'{"a":1}\n{"c":1}\n', 2), (b'{"c":2}\n', 1)]
     with pytest.raises(ValueError, match="no row"):
         PARTS.merge_rows([a + b"no brace\n"])
 
@@ -151,6 +151,7 @@ VALUES = st.lists(st.binary(max_size=20).map(bytes.hex).map(str.encode), min_siz
 def test_rows_are_spelt_by_a_template_as_in_python(rows: list[tuple[bytes, list[bytes] | None, bool]]) -> None:
     """A line of values becomes the row of its template, wherever its key stands among rows that are spelt already or are lost."""
     template = (b'{"id":"', parts.KEY_VALUE, b'","a":', 2, b',"b":', 0, b',"c":', 2, 1, b"}")
+    kinds = ((b"{", template), (b"#", (0, 1, 2)))
     lines = [key.hex().encode() + (b'{"spelt":1}' if values is None else b"\x02" + b"\x1f".join(values)) for key, values, _ in rows]
     lines += [key.hex().encode() + b"-" for key, _, lost in rows if lost]
     block = b"".join(line + b"\n" for line in lines)
@@ -159,22 +160,25 @@ def test_rows_are_spelt_by_a_template_as_in_python(rows: list[tuple[bytes, list[
         for key, one, lost in sorted(rows)
         if not lost
     ]
+    others = [one for _, one, lost in sorted(rows) if one is not None and not lost]
 
-    assert PARTS.merge_rows([block], template) == (b"".join(row + b"\n" for row in expected), len(expected))
+    wanted = [(b"".join(row + b"\n" for row in expected), len(expected))]
+    wanted += [(b"".join(b"".join(one) + b"\n" for one in others), len(others))]
+    assert PARTS.merge_rows([block], kinds) == wanted
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "_COMPILED", None)
         patch.setattr(parts, "read_ranges", lambda ranges: ranges)
-        assert parts.merge_rows([block], template) == (b"".join(row + b"\n" for row in expected), len(expected))  # type: ignore[list-item]
+        assert parts.merge_rows([block], kinds) == wanted  # type: ignore[list-item]
 
 
 def test_a_line_of_other_values_than_its_template_names_is_refused() -> None:
     """What is no line of the values of a template is an error, not a row."""
     for line in (b"\x02a\x1fb", b"\x02a\x1fb\x1fc\x1fd", b"\x02" + b"\x1f" * 11):
         with pytest.raises(ValueError, match="not 3 values"):
-            PARTS.merge_rows([b"0" * 32 + line + b"\n"], (0, b"x", 2))
+            PARTS.merge_rows([b"0" * 32 + line + b"\n"], ((b"", (0, b"x", 2)),))
     for template in ((10,), (-2,), (b"x",) * 33):
         with pytest.raises(ValueError, match=r"template has too many pieces|no place of a value"):
-            PARTS.merge_rows([], template)
+            PARTS.merge_rows([], ((b"", template),))
 
 
 @pytest.mark.parametrize(
@@ -329,7 +333,7 @@ def test_evidence_that_is_not_ours_is_left(run_id: bytes) -> None:
 def test_a_block_that_ends_within_a_line_gives_no_line() -> None:
     """What no newline ends is no line, as in Python; nothing is written beyond what was measured."""
     assert PARTS.sort_blocks([b"b\na", b"c\n"]) == [b"b", b"c"]
-    assert PARTS.merge_rows([b"{"] * 6000) == (b"", 0)
+    assert PARTS.merge_rows([b"{"] * 6000) == [(b"", 0)]
 
 
 def test_pairs_are_those_of_the_last_call() -> None:
@@ -342,7 +346,7 @@ def test_pairs_are_those_of_the_last_call() -> None:
 
     assert gather.take([block], first, PARTS.Lines()) == gather.take([block], second, witnesses) == ({None: 2}, [])
     assert len(first) == len(second) == len(witnesses) == 1
-    row = PARTS.merge_rows([first.finish()[0]], EXPORT.targets[0].template)[0]
+    row = PARTS.merge_rows([first.finish()[0]], ((b"", PAIR_ROW),))[0][0]
     reader = find_compiled("guard").PairReader([b"0\n", witnesses.finish()[0]], PARTS.Lines())
     looked: list[int] = []
 

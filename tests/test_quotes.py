@@ -20,6 +20,7 @@ from tests.test_incremental import INLINE, LOG, append, part_files, small_projec
 LOOPS = find_compiled("parts")
 WAYS = [pytest.param(LOOPS, id="loops", marks=pytest.mark.skipif(LOOPS is None, reason="not built")), pytest.param(None, id="Python")]
 TEMPLATE = (b'{"id":"', KEY_VALUE, b'","a":', 0, b',"b":', 1, b',"c":', 0, b"}")
+KINDS = ((b"", TEMPLATE),)
 TEXTS = st.lists(st.integers(0, 5000).map(lambda size: b'"%b"' % (b"x%d " % size * size)[:size]), min_size=2, max_size=8)
 
 
@@ -60,9 +61,9 @@ def test_a_quoted_text_comes_back(tmp_path_factory: pytest.TempPathFactory, way:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts, "_COMPILED", way)
-        found = merge_rows([whole_range(part, "rows")], TEMPLATE, Quotes(str(folder / "units")))
+        found = merge_rows([whole_range(part, "rows")], KINDS, Quotes(str(folder / "units")))
 
-    assert found == (b"".join(expected), len(expected))
+    assert found == [(b"".join(expected), len(expected))]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -79,7 +80,7 @@ def test_what_is_not_there_is_a_damaged_part(
     monkeypatch.setattr(parts, "_COMPILED", way)
 
     with pytest.raises(DamagedPartError, match="quotes"):
-        merge_rows([whole_range(part, "rows")], TEMPLATE, Quotes(str(tmp_path / "units")))
+        merge_rows([whole_range(part, "rows")], KINDS, Quotes(str(tmp_path / "units")))
 
 
 def test_files_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,15 +16,27 @@ def seats_of(folder: Path, *targets: tuple[str, int]) -> list[Seat]:
     given_out = Seats(folder)
     for name, _ in targets:
         (folder / name).write_bytes(b"")
-    return [given_out.give(str(folder / name)) for name, count in targets for _ in range(count)]
+    return [seat for name, count in targets for _ in range(count) for seat in given_out.give(str(folder / name))]
 
 
-@given(lengths=st.lists(st.integers(0, 40), min_size=1, max_size=8), data=st.data())
-def test_rows_come_in_the_order_of_their_seats(tmp_path_factory: pytest.TempPathFactory, lengths: list[int], data: st.DataObject) -> None:
+def seats_together(folder: Path, *names: str, count: int) -> list[Seat]:
+    """Return so many seats in every one of targets that get rows of the same units: those of one after those of the other."""
+    given_out = Seats(folder)
+    for name in names:
+        (folder / name).write_bytes(b"")
+    units = [given_out.give(*(str(folder / name) for name in names)) for _ in range(count)]
+    return [unit[number] for number in range(len(names)) for unit in units]
+
+
+@given(lengths=st.lists(st.integers(0, 40), min_size=1, max_size=8), together=st.booleans(), data=st.data())
+def test_rows_come_in_the_order_of_their_seats(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], together: bool, data: st.DataObject
+) -> None:
     """Whatever order the units are done in, by however many at once, both targets hold their rows in the order of the seats."""
     folder = tmp_path_factory.mktemp("seats")
     rows = [bytes([65 + number]) * length for number, length in enumerate(lengths)]
-    given_out = seats_of(folder, ("one", len(rows)), ("two", len(rows)))
+    count = len(rows)
+    given_out = seats_together(folder, "one", "two", count=count) if together else seats_of(folder, ("one", count), ("two", count))
     order = data.draw(st.permutations(range(2 * len(rows))))
 
     with ThreadPoolExecutor(2 * len(rows)) as pool:

@@ -141,21 +141,20 @@ cdef class Sorted:
         free_buffer(&self.found)
 
 
-def merge_rows(list blocks not None, tuple template not None=(), place_of=None):
-    """Return the rows of sorted lines in the order of their keys, without the keys, and how many there are.
+def merge_rows(list blocks not None, tuple kinds not None=((b"", ()),), place_of=None):
+    """Return, for every kind, the rows of sorted lines in the order of their keys, without the keys, and how many there are.
 
-    A row starts at the brace, or is spelt by the template; a line that is one byte longer than a key says that the rows of that key do
-    not stand. `place_of` tells where a unit lies whose texts are quoted (`Texts`).
+    A kind is the byte that follows the key in its lines, or none where all are its own, and a template. A row starts at the brace, or is
+    spelt by the template of every kind; a line that is one byte longer than a key says that the rows of that key do not stand.
+    `place_of` tells where a unit lies whose texts are quoted (`Texts`).
     """
-    cdef Texts texts = None if place_of is None else Texts(place_of)
-    cdef Template spelt = Template(template)
     cdef Sorted found = Sorted(blocks)
-    cdef Lines rows = Lines()
+    cdef Texts texts = None if place_of is None else Texts(place_of)
     cdef line *one = found.lines
-    cdef size_t i = 0, j, k, kept = 0
+    cdef size_t i = 0, j, k
     cdef bint lost
-    if make_room(&rows.body, found.bytes + 1):
-        raise MemoryError
+    cdef Rows rows
+    cdef list all_rows = [Rows(*kind) for kind in kinds]
     while i < found.count:
         j, lost = i, False
         while j < found.count and one[j].size >= KEY and one[i].size >= KEY and memcmp(one[j].at, one[i].at, KEY) == 0:
@@ -163,13 +162,36 @@ def merge_rows(list blocks not None, tuple template not None=(), place_of=None):
             j += 1
         j = i + 1 if j == i else j
         for k in range(i, i if lost else j):
-            if one[k].size > KEY and one[k].at[KEY] == VALUES_FOLLOW:
-                spelt.spell(&rows.body, one[k], texts)
-            elif not _put_row(&rows.body, one[k]):
-                raise ValueError(f"no row in {one[k].at[:one[k].size]!r}")
-            kept += 1
+            for rows in all_rows:
+                rows.take(one[k], texts)
         i = j
-    return PyBytes_FromStringAndSize(rows.body.data, rows.body.size), kept
+    return [rows.finish() for rows in all_rows]
+
+
+cdef class Rows:
+    """The rows of one kind."""
+
+    cdef Lines lines
+    cdef Template template
+    cdef bytes mark
+    cdef size_t count
+
+    def __init__(self, bytes mark not None, tuple template not None):
+        self.lines, self.template, self.mark = Lines(), Template(template), mark
+
+    cdef int take(self, line one, Texts texts) except -1:
+        """Add the row of a line that is of this kind."""
+        if one.size > KEY and one.at[KEY] == VALUES_FOLLOW:
+            self.template.spell(&self.lines.body, one, texts)
+        elif PyBytes_GET_SIZE(self.mark) and (one.size <= KEY or one.at[KEY] != PyBytes_AS_STRING(self.mark)[0]):
+            return 0
+        elif not _put_row(&self.lines.body, one):
+            raise ValueError(f"no row in {one.at[:one.size]!r}")
+        self.count += 1
+        return 0
+
+    cdef tuple finish(self):
+        return PyBytes_FromStringAndSize(self.lines.body.data, self.lines.body.size), self.count
 
 
 cdef bint _put_row(buffer *rows, line one) except -1:

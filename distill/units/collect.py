@@ -111,8 +111,9 @@ def _records(context: Context, log: RawLog, unit: Unit, file: Any) -> Iterator[R
 class _Writer:
     """Counts the outcomes of a part and writes their rows."""
 
-    def __init__(self, logs: dict[str, RawLog], path: str, seat: Seat | None, *, ahead: int) -> None:
-        self.books, self.part, self._path, self._seat = Books(by_file=True), PartWriter(ahead), path, seat
+    def __init__(self, logs: dict[str, RawLog], path: str, seats: list[Seat], *, ahead: int) -> None:
+        self.books, self.part, self._path = Books(by_file=True), PartWriter(ahead), path
+        self._seat = seats[0] if seats else None
         self.evidence = {name: Growing(self.part, path, f"evidence:{i}", straight=True) for i, name in enumerate(logs)}
         self.quarantine, self._text_of = Growing(self.part, path, "quarantine"), KeyOfText()
         self._encoders = {name: encode_line if log.source.format in TYPED else encode_row for name, log in logs.items()}
@@ -139,12 +140,12 @@ class _Writer:
         return part
 
 
-def collect_unit(context: Context, payload: tuple[str, Batch, Prepared, Seat | None]) -> Part:
+def collect_unit(context: Context, payload: tuple[str, Batch, Prepared, list[Seat]]) -> Part:
     """Read one range of a raw log, several small logs, or all logs of a partition whose runs lie over several records."""
-    path, batch, prepared, seat = payload
+    path, batch, prepared, seats = payload
     met = _Met(context, batch)
     logs = {context.plan.logs[number].partition: context.plan.logs[number] for number, _ in batch}
-    writer = _Writer(logs, path, seat, ahead=context.ahead)
+    writer = _Writer(logs, path, seats, ahead=context.ahead)
     collector = Collector(context.config, partial(_open_sides, context, prepared), partial(_keep, context))
     plain = [collector.plain(met.log(i)) if _is_plain(context, piece) else None for i, piece in enumerate(batch)]
     for alike, pieces in groupby(range(len(batch)), lambda i: plain[i] is not None):

@@ -25,7 +25,7 @@ from distill.units.outputs import Target
 from distill.units.parts import KEY, KEY_VALUE, PartWriter, sort_lines
 from distill.units.quotes import quotes_of
 
-__all__ = ["EXPORT", "render_pair", "run_units"]
+__all__ = ["EXPORT", "PAIR_ROW", "render_pair", "run_units"]
 
 _COMPILED = find_compiled("pairs")
 _SPREAD = find_compiled("exports")
@@ -52,7 +52,7 @@ _PAIR = (
     b'"rejected_model":%b,"reason":%b,"provenance":%b}'
 )
 _QUESTION, _CHOSEN, _REJECTED, _CHOSEN_RUN, _REJECTED_RUN, _CHOSEN_MODEL, _REJECTED_MODEL, _REASON, _PLACES = range(9)  # of a pair
-_PAIR_ROW = (
+PAIR_ROW = (
     b'{"prompt":[{"role":"user","content":', _QUESTION, b'}],"chosen":[{"role":"assistant","content":', _CHOSEN,
     b'}],"rejected":[{"role":"assistant","content":', _REJECTED, b'}],"id":"', KEY_VALUE, b'","chosen_run_id":', _CHOSEN_RUN,
     b',"rejected_run_id":', _REJECTED_RUN, b',"chosen_model":', _CHOSEN_MODEL, b',"rejected_model":', _REJECTED_MODEL,
@@ -110,7 +110,7 @@ def _message(turn: Turn) -> bytes:
 
 EXPORT = Export(
     frozenset({"needs_human_review"}), export_preference.keep_out, _spread, _gather,
-    (Target(PREFERENCE, ("pairs",), _PAIR_ROW, 4),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"),
+    (Target(PREFERENCE, ("pairs",), PAIR_ROW, growth=4),), f"{QUARANTINE}/preference.jsonl", decode_lean, permits("imitate", "avoid"),
     compiled=lambda one: _SPREAD and _SPREAD.SpreadPreference(one.fates.of, _ENCODE, one.part.keyed, one.tasks.of_spelt),
     quotes=True,
 )  # fmt: skip

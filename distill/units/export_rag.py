@@ -83,7 +83,7 @@ def _gather(blocks: list[bytes], context: Context, part: PartWriter) -> Iterator
 
 
 EXPORT = Export(
-    frozenset(), lambda one, config: keep_out(one), _spread, _gather, (Target(RAG, ("rows",), _ROW, 2),), _QUARANTINE, decode_whole,
+    frozenset(), lambda one, config: keep_out(one), _spread, _gather, (Target(RAG, ("rows",), _ROW, growth=2),), _QUARANTINE, decode_whole,
     document_permits, compiled=_compiled, looks=True,
 )  # fmt: skip
 """What is particular to documents for retrieval."""

@@ -92,7 +92,10 @@ def render_rows(one: export_sft.Candidate, whole: list[bytes], turns: list[bytes
 
 EXPORT = Export(
     frozenset({"rejected", "needs_human_review"}), export_sft.keep_out, _spread, _gather,
-    (Target(SFT, ("whole", "exchanges", "lost"), _WHOLE_ROW, 6), Target(COMPLETIONS, ("turns", "exchanges", "lost"), _TURN_ROW, 4)),
+    ((
+        Target(SFT, ("whole", "exchanges", "lost"), _WHOLE_ROW, b"{", 6),
+        Target(COMPLETIONS, ("turns", "exchanges", "lost"), _TURN_ROW, b"#", 4),
+    ),),
     f"{QUARANTINE}/sft.jsonl", decode_lean, permits("imitate"),
     compiled=lambda spreader: _COMPILED and _COMPILED.SpreadSft(spreader.fates.of, _ENCODE, spreader.part.keyed), quotes=True,
 )  # fmt: skip

@@ -82,8 +82,8 @@ class Export(NamedTuple):
     """Puts a run among those of its group, or returns its fate; its evidence lines, its own first, are given too."""
     gather: Callable[[list[bytes], Context, PartWriter], Iterator[tuple[Outcome, int]]]
     """Yields the fates of the groups of a bucket, and how many met each, from blocks of lines with their keys."""
-    targets: tuple[Target, ...]
-    """Where its rows go."""
+    targets: tuple[Target | tuple[Target, ...], ...]
+    """Where its rows go, one file after the other or several together."""
     quarantine: str | None
     """Where quarantined runs are written."""
     decode: Callable[[bytes], Any]

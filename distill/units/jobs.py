@@ -52,7 +52,9 @@ class Job(NamedTuple):
     bytes: int = 0
     """Size of what it reads, for the progress."""
     rows: tuple[tuple[str, str], ...] = ()
-    """Targets that its rows go into in the order of the jobs, and the section of each; the function is given its `Seat`, or None, last."""
+    """Targets that its rows go into in the order of the jobs, and the section of each; a list of seats in them, or none, is given last."""
+    together: bool = False
+    """Whether all of these targets get rows of every job; else only one that is alone has seats."""
 
 
 class Piece(NamedTuple):

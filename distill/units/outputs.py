@@ -14,20 +14,7 @@ from distill.stages import INDEX
 from distill.targets import TargetFile, read_blocks, temporary_of
 from distill.units.cutting import Cut, Unit
 from distill.units.jobs import Context, Job, Piece
-from distill.units.parts import (
-    EMPTY,
-    KEY,
-    SEAT,
-    STREAM,
-    Part,
-    PartWriter,
-    Range,
-    Section,
-    Template,
-    bucket_ranges,
-    merge_rows,
-    read_lines_of,
-)  # fmt: skip
+from distill.units.parts import EMPTY, KEY, Kind, Part, PartWriter, Range, Section, Template, bucket_ranges, merge_rows, read_lines_of
 from distill.units.quotes import quotes_of
 from distill.units.seats import Seat, Seats
 from distill.units.workshop import Workshop
@@ -44,6 +31,8 @@ class Target(NamedTuple):
     """That hold its rows, each line up to the brace its key, or name those that do not stand: a key and a dash."""
     template: Template = ()
     """How a row is spelt of which a section holds the values."""
+    mark: bytes = b""
+    """What follows the key in lines that are rows of its own, where it shares a section with others; values are rows of all of them."""
     growth: int = 1
     """How many times as long its rows may be as the lines of its sections."""
     order: str | None = None
@@ -59,7 +48,7 @@ class Outputs:
         self._index: Any = None
         self.cuts: defaultdict[str, list[Unit]] = defaultdict(list)
         """Units of each target, where it was appended to by units."""
-        self.spans: dict[str, list[tuple[int, int]]] = {}
+        self.spans: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         """Slots of keys that each unit of a merged target holds."""
         self.files: dict[str, TargetFile] = {}
         """Targets that are written."""
@@ -71,9 +60,9 @@ class Outputs:
         """Yield the part of every job whose rows go into targets; a worker writes them there itself where it can."""
         return self._shop.parts(jobs, sitting=self)
 
-    def give(self, path: str) -> Seat:
-        """Return the next seat in a target."""
-        return self._seats.give(str(temporary_of(self._project / path)))
+    def give(self, *paths: str) -> list[Seat]:
+        """Return the next seat in every target."""
+        return self._seats.give(*(str(temporary_of(self._project / path)) for path in paths))
 
     def open(self, path: str) -> None:
         """Begin to write a target."""
@@ -91,24 +80,27 @@ class Outputs:
 
     def append(self, path: str, sections: Iterable[tuple[Part, str]]) -> None:
         """Write the lines of sections, in their order, and close the target; one that holds them already is kept."""
-        units: list[Unit] = []
-        waiting: list[tuple[Part, str]] = []
-        start = lines = 0
-        for part, name in sections:
-            section = part.sections.get(name) or Section(0, 0, 0, EMPTY)
-            units.append(Unit(start, start + section.length, lines, section.digest))
-            start, lines = start + section.length, lines + section.records
-            waiting.append((part, name))
+        self._append(((path, part, name) for part, name in sections), path)
+
+    def _append(self, sections: Iterable[tuple[str, Part, str]], *paths: str) -> None:
+        """Do so with several targets whose sections come in turn."""
+        waiting: dict[str, list[tuple[Part, str]]] = {path: [] for path in paths}
+        ends = dict.fromkeys(paths, (0, 0))
+        for path, part, name in sections:
+            section, (start, lines) = part.sections.get(name) or Section(0, 0, 0, EMPTY), ends[path]
+            self.cuts[path].append(Unit(start, start + section.length, lines, section.digest))
+            ends[path] = start + section.length, lines + section.records
+            waiting[path].append((part, name))
             if part.path not in self._shop.carried or path in self.files:
-                self._write(path, waiting)
-        known = self._shop.work.known_hashes(path) if path not in self.files else None
-        cut = self._shop.cuts.find(known[0]) if known is not None else None
-        self.cuts[path] = units
-        if known is not None and cut is not None and cut.units == units:
-            self.kept[path] = FileState(path=path, blake3=known[0], sha256=known[1], bytes=start, record_count=lines)
-            return
-        self._write(path, waiting)
-        self.file(path).close()
+                self._write(path, waiting[path])
+        for path, (size, lines) in ends.items():
+            known = self._shop.work.known_hashes(path) if path not in self.files else None
+            cut = self._shop.cuts.find(known[0]) if known is not None else None
+            if known is not None and cut is not None and cut.units == self.cuts[path]:
+                self.kept[path] = FileState(path=path, blake3=known[0], sha256=known[1], bytes=size, record_count=lines)
+                continue
+            self._write(path, waiting[path])
+            self.file(path).close()
 
     def _write(self, path: str, waiting: list[tuple[Part, str]]) -> None:
         """Write the lines of sections that waited to be written."""
@@ -117,12 +109,12 @@ class Outputs:
             section = part.sections.get(name)
             if section is None or not section.length:
                 continue
-            if (part.path, name) in self._shop.seated or (part.path not in self._shop.carried and section.lies == SEAT):
+            if (part.path, name) in self._shop.seated or (part.path not in self._shop.carried and section.seated):
                 file.take_written(section.length, section.records)
                 continue
             place = self._shop.locate(part, name)
             file.write_range(place.path, place.offset, place.length, section.records)
-            if part.path not in self._shop.carried and section.lies != STREAM:
+            if part.path not in self._shop.carried and not section.streamed:
                 Path(place.path).unlink()  # it stands in the target now
         waiting.clear()
 
@@ -143,23 +135,28 @@ class Outputs:
             self.append(paths[number], ((part, section) for _, part, section in several))
         return done
 
-    def merge(self, parts: Sequence[Part], *targets: Target) -> None:
-        """Give targets the lines of keyed sections of all parts, one target after the other, each in the order of its keys."""
-        owners: deque[str] = deque()
+    def merge(self, parts: Sequence[Part], *targets: Target | tuple[Target, ...]) -> None:
+        """Give targets the lines of keyed sections of all parts, in the order of their keys, one after the other or several together."""
+        groups = [(one,) if isinstance(one, Target) else one for one in targets]
+        owners: deque[tuple[str, ...]] = deque()
 
         def jobs() -> Iterator[Job]:
-            for path, sections, template, growth, order in targets:
-                spans = self.spans[path] = []
-                for bucket in bucket_ranges(parts, *sections, growth=growth):
-                    spans.append((bucket.first, bucket.last))
-                    owners.append(path)
-                    payload, place = (bucket.ranges, order, template), f"bucket {len(spans)} of {sections[0]}"
-                    yield Job(f"{__name__}:merge_bucket", payload, (path, bucket.digest), place, rows=((path, "rows"),))
+            for group in groups:
+                paths, kinds = tuple(one.path for one in group), tuple((one.mark, one.template) for one in group)
+                sections = dict.fromkeys(name for one in group for name in one.sections)
+                rows = tuple((path, f"rows:{i}") for i, path in enumerate(paths))
+                for bucket in bucket_ranges(parts, *sections, growth=sum(one.growth for one in group)):
+                    for path in paths:
+                        self.spans[path].append((bucket.first, bucket.last))
+                    owners.append(paths)
+                    place = f"bucket {len(self.spans[paths[0]])} of {group[0].sections[0]}"
+                    payload = (bucket.ranges, group[0].order, kinds)
+                    yield Job(f"{__name__}:merge_bucket", payload, (*paths, bucket.digest), place, rows=rows, together=True)
 
         merged = ((owners.popleft(), part) for part in self.parts(jobs()))
-        for path, several in groupby(merged, key=lambda one: one[0]):
-            self.append(path, ((part, "rows") for _, part in several))
-        for target in targets:
+        for paths, several in groupby(merged, key=lambda one: one[0]):
+            self._append(((path, part, f"rows:{i}") for _, part in several for i, path in enumerate(paths)), *paths)
+        for target in (one for group in groups for one in group):
             if target.path not in self.cuts:
                 self.append(target.path, ())
 
@@ -215,33 +212,35 @@ class Outputs:
             file.discard()
 
 
-def copy_rows(context: Context, payload: tuple[list[Range], Seat]) -> bool:
-    """Copy rows that another file holds to their seat; tell whether it was known in time where that is.
+def copy_rows(context: Context, payload: list[tuple[list[Range], Seat]]) -> bool:
+    """Copy rows that other files hold to their seats; tell whether it was known in time where those are.
 
     Raises:
-        InputError: that file is too short.
+        InputError: such a file is too short.
     """
-    ranges, seat = payload
-    place = seat.find_start()
-    if place is None:
+    places = [seat.find_start() for _, seat in payload]
+    if None in places:
         return False
-    for one in ranges:
-        for block in read_blocks(one.path, one.offset, one.length):
-            place = seat.write_at(block, place)
+    for (ranges, seat), start in zip(payload, places, strict=True):
+        place = start or 0
+        for one in ranges:
+            for block in read_blocks(one.path, one.offset, one.length):
+                place = seat.write_at(block, place)
     return True
 
 
-def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None, Template, Seat | None]) -> Part:
-    """Put the lines of one bucket in the order of their keys, without the keys."""
-    path, ranges, order, template, seat = payload
+def merge_bucket(context: Context, payload: tuple[str, list[Range], str | None, tuple[Kind, ...], list[Seat]]) -> Part:
+    """Put the lines of one bucket in the order of their keys, without the keys, for one target or several."""
+    path, ranges, order, kinds, seats = payload
     part = PartWriter(context.ahead)
     if order is None:
-        data, records = merge_rows(ranges, template, quotes_of(context))
+        merged = merge_rows(ranges, kinds, quotes_of(context))
     else:
         module, name = order.split(":")
         rank: Callable[[bytes], Any] = getattr(import_module(module), name)
         groups = groupby(read_lines_of(ranges), lambda line: line[:KEY])
         rows = [row + b"\n" for _, group in groups for row in sorted((line[line.index(b"{") :] for line in group), key=rank)]
-        data, records = b"".join(rows), len(rows)
-    part.stream(path, "rows", data, records, seat)
+        merged = [(b"".join(rows), len(rows))]
+    for i, (data, records) in enumerate(merged):
+        part.stream(path, f"rows:{i}", data, records, seats[i] if seats else None)
     return part.save(path, {"books": Books(by_file=False).facts()})

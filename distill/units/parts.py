@@ -24,7 +24,7 @@ from distill.units.seats import Seat
 from distill.units.streams import STREAMS
 
 __all__ = [
-    "EMPTY", "KEY", "KEY_VALUE", "ORDERED", "SEAT", "STREAM", "Bucket", "Part", "PartWriter", "Range", "Section", "Template",
+    "EMPTY", "KEY", "KEY_VALUE", "ORDERED", "PLAIN", "Bucket", "Kind", "Part", "PartWriter", "Range", "Section", "Template",
     "bucket_ranges", "load_part", "merge_rows",
     "read_lines_of", "read_range", "read_ranges", "sort_lines", "span_ranges", "whole_range",
 ]  # fmt: skip
@@ -32,7 +32,6 @@ __all__ = [
 KEY = 32
 ORDERED = "="
 """Between the name of a part and the name of a section that lies in a file of its own."""
-STREAM, SEAT = "stream", "seat"
 _SLOTS = 1024
 _FIRST = [b"%03x" % (slot * 4096 // _SLOTS) for slot in range(_SLOTS)]
 """What the first key of a slot begins with."""
@@ -64,8 +63,10 @@ class Section(msgspec.Struct, array_like=True, gc=False):
     end, as 32-bit numbers, then the first 16 bytes of the blake3 of each that holds something."""
     indexed: int = 0
     """Bytes of the index; 0 where lines are not keyed."""
-    lies: str = ""
-    """Where lines that are not keyed lie at first: in the part's `STREAM`, at their `SEAT` in the target, or in a file of their own."""
+    streamed: bool = False
+    """Whether they lie in the part's stream."""
+    seated: bool = False
+    """Whether they were written to their seat in the target."""
 
 
 class Part(msgspec.Struct):
@@ -113,7 +114,10 @@ class Bucket(NamedTuple):
 
 Template = tuple[bytes | int, ...]
 """How a row is spelt that a part holds as its values: bytes, the place of a value, or `KEY_VALUE` for its key."""
+Kind = tuple[bytes, Template]
+"""Rows of one target: what follows the key in their lines, and how values are spelt."""
 KEY_VALUE = -1
+PLAIN: tuple[Kind, ...] = ((b"", ()),)
 _VALUES, _NEXT = b"\x02", b"\x1f"  # before the values and between them; in JSON both are escaped
 _COMPILED = find_compiled("parts")
 
@@ -149,11 +153,11 @@ class PartWriter:
         """
         start = seat.write(data) if seat is not None else None
         if start is not None:
-            self._spilled[name] = Section(start, len(data), records, hash_bytes(data), lies=SEAT)
+            self._spilled[name] = Section(start, len(data), records, hash_bytes(data), seated=True)
             return
         if data and not self._stream[0]:
             self._stream = STREAMS.next(path, self._ahead)
-        section = Section(self._streamed, len(data), records, hash_bytes(data), lies=STREAM)
+        section = Section(self._streamed, len(data), records, hash_bytes(data), streamed=True)
         left = memoryview(data)
         try:
             while left:
@@ -359,26 +363,30 @@ def sort_lines(blocks: list[bytes]) -> list[bytes]:
     return sorted(line for block in blocks for line in block.split(b"\n")[:-1])
 
 
-def merge_rows(ranges: Sequence[Range], template: Template = (), quotes: Any = None) -> tuple[bytes, int]:
-    """Return the rows of a bucket in the order of their keys, without the keys, and how many there are.
+def merge_rows(ranges: Sequence[Range], kinds: tuple[Kind, ...] = PLAIN, quotes: Any = None) -> list[tuple[bytes, int]]:
+    """Return, for every kind, the rows of a bucket in the order of their keys, without the keys, and how many there are.
 
-    A row starts at the brace, or is spelt by the template, with what `quotes` looks up of the evidence; a line that is one byte longer
-    than a key says that the rows of that key do not stand.
+    A row starts at the brace, behind a key that the mark of its kind follows, or is spelt by the template of every kind, with what
+    `quotes` looks up of the evidence; a line that is one byte longer than a key says that the rows of that key do not stand.
 
     Raises:
         DamagedPartError: something that is quoted is not there.
     """
     if _COMPILED is not None:
         try:
-            merged: tuple[bytes, int] = _COMPILED.merge_rows(read_ranges(ranges), template, quotes and quotes.place_of)
+            merged: list[tuple[bytes, int]] = _COMPILED.merge_rows(read_ranges(ranges), kinds, quotes and quotes.place_of)
         except EOFError as err:
             raise DamagedPartError(f"{ranges[0].path}: quotes more than the evidence holds: {err}") from err
         return merged
     lines = read_lines_of(ranges)
     lost = {line[:KEY] for line in lines if len(line) == _LOST}
-    rows = [_spell(line, template) for line in lines if line[:KEY] not in lost]
-    data = b"".join(rows)
-    return quotes.spell(data) if quotes is not None else data, len(rows)
+    stand = [line for line in lines if line[:KEY] not in lost]
+    found: list[tuple[bytes, int]] = []
+    for mark, template in kinds:
+        rows = [_spell(line, template) for line in stand if line.startswith((mark, _VALUES), KEY)]
+        data = b"".join(rows)
+        found.append((quotes.spell(data) if quotes is not None else data, len(rows)))
+    return found
 
 
 def _spell(line: bytes, template: Template) -> bytes:

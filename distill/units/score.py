@@ -86,16 +86,16 @@ def _judge(row: _Row, confidence: float) -> _Verdict:
     return _Verdict(fate, _letter_of(*fate), line[line.index(b',"category":') :])
 
 
-def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]], Seat | None]) -> Part:
+def score_unit(context: Context, payload: tuple[str, list[tuple[int, tuple[Unit, ...]]], list[Seat]]) -> Part:
     """Score the rows of one range of evidence, or of several small partitions."""
-    path, batch, seat = payload
+    path, batch, seats = payload
     books, part, records = Books(by_file=True), PartWriter(context.ahead), []
     gists = Gists(Path(context.project))
     for i, (number, (unit,)) in enumerate(batch):
         partition = context.plan.partitions[number]
         data = read_unit(f"{context.project}/{EVIDENCE}/{partition}", unit, f"{EVIDENCE}/{partition}")
         scored, fates = _Rows(context, i, part).score(data, gists.of(partition, unit).texts)
-        part.stream(path, f"scored:{i}", scored, fates.total(), seat)
+        part.stream(path, f"scored:{i}", scored, fates.total(), seats[0] if seats else None)
         for (category, reason), times in fates.items():
             books.add(OUTCOMES[category], reason, file=partition, category=category, times=times)
         records.append(fates.total())

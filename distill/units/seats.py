@@ -32,6 +32,8 @@ class Seat(NamedTuple):
     """Number of the first seat of this target."""
     number: int
     """Number of this one."""
+    step: int
+    """From one seat of the target to the next."""
 
     def tell(self, length: int) -> None:
         """Say how many bytes the rows have."""
@@ -51,8 +53,8 @@ class Seat(NamedTuple):
             for _ in range(_LOOKS):
                 lengths = os.pread(handle, _SIZE * before, _SIZE * self.first)
                 told = array("Q", lengths[: len(lengths) // _SIZE * _SIZE])
-                if len(told) == before and 0 not in told:
-                    return sum(told) - before
+                if len(told) == before and 0 not in told[:: self.step]:
+                    return sum(told[:: self.step]) - before // self.step
                 select.select([], [], [], _LOOK)
             return None
         finally:
@@ -89,11 +91,12 @@ class Seats:
         """Take a folder for the lengths."""
         self._lengths = folder / f"lengths{TEMPORARY}{os.getpid()}"
         self._lengths.write_bytes(b"")
-        self._target, self._first, self._next = "", 0, 0
+        self._targets: tuple[str, ...] = ()
+        self._first = self._next = 0
 
-    def give(self, target: str) -> Seat:
-        """Return the next seat in the temporary file of a target; those of one target are asked for one after the other."""
-        if target != self._target:
-            self._target, self._first = target, self._next
-        self._next += 1
-        return Seat(target, str(self._lengths), self._first, self._next - 1)
+    def give(self, *targets: str) -> list[Seat]:
+        """Return the next seat in the temporary file of every target; those of the same targets are asked for one after the other."""
+        if targets != self._targets:
+            self._targets, self._first = targets, self._next
+        start, self._next = self._next, self._next + len(targets)
+        return [Seat(target, str(self._lengths), self._first + i, start + i, len(targets)) for i, target in enumerate(targets)]

@@ -19,7 +19,7 @@ from distill.schemas.stage_receipt import FileState
 from distill.stages import Stage
 from distill.units.cutting import UNIT_BYTES, Cut, Cuts, Unit, cut_file
 from distill.units.jobs import Context, Job, Piece
-from distill.units.parts import ORDERED, SEAT, STREAM, Part, Range, Section, load_part
+from distill.units.parts import ORDERED, Part, Range, Section, load_part
 from distill.units.seats import Seat
 from distill.units.streams import STREAMS
 
@@ -33,8 +33,8 @@ _WORTH = 2
 class Sitting(Protocol):
     """Targets whose rows have seats."""
 
-    def give(self, path: str) -> Seat:
-        """Return the next seat in a target."""
+    def give(self, *paths: str) -> list[Seat]:
+        """Return the next seat in every target."""
 
     def open(self, path: str) -> None:
         """Begin to write a target."""
@@ -53,14 +53,14 @@ class _Shared(NamedTuple):
     """What is taken over."""
     seats: list[Seat]
     """One for each of its targets."""
-    target: str
-    """Its only target, if it has one and its rows have seats."""
+    targets: tuple[str, ...]
+    """Those in which its rows have seats."""
     asked: bool = True
     """Whether a worker was asked to make it, or to copy its rows."""
 
-    def sections(self) -> dict[str, Section]:
-        """Return the sections of its only target that are taken over."""
-        return _sections(self.part, self.job.rows[0][1]) if self.part is not None else {}
+    def sections(self) -> list[dict[str, Section]]:
+        """Return the sections of each of its targets that are taken over."""
+        return [_sections(self.part, name) for _, name in self.job.rows] if self.part is not None else []
 
 
 class Workshop:
@@ -206,35 +206,38 @@ class Workshop:
         held: list[_Shared] = []
         for job in jobs:
             one = self._start(job, reuse, sitting)
-            if held and one.target != held[0].target:
+            if held and one.targets != held[0].targets:
                 order += held
                 held.clear()
             if one.part is not None:
                 held.append(one._replace(asked=False))
-            if sitting is None or not one.target:
+            if sitting is None or not one.targets:
                 order += held
                 held.clear()
-            elif one.part is None or sitting.is_open(one.target):
-                sitting.open(one.target)
+            elif one.part is None or all(map(sitting.is_open, one.targets)):
+                for target in one.targets:
+                    sitting.open(target)
                 for carried in held:
-                    ranges = [self.placed[section.digest] for section in carried.sections().values() if section.length]
-                    order.append(carried._replace(asked=bool(ranges)))
-                    if ranges:
-                        yield Task("distill.units.outputs:copy_rows", (ranges, carried.seats[0]), carried.job.place)
+                    ranges = [[self.placed[one.digest] for one in named.values() if one.length] for named in carried.sections()]
+                    order.append(carried._replace(asked=any(ranges)))
+                    if any(ranges):
+                        yield Task("distill.units.outputs:copy_rows", list(zip(ranges, carried.seats, strict=True)), carried.job.place)
                 held.clear()
             if one.part is None:
                 order.append(one)
-                seat = (one.seats[0] if one.target else None,) if one.seats else ()
-                yield Task(job.function, (one.path, *job.payload, *seat), job.place)
+                seats = (one.seats if one.targets else [],) if sitting is not None else ()
+                yield Task(job.function, (one.path, *job.payload, *seats), job.place)
         order += held
 
     def _start(self, job: Job, reuse: bool, sitting: Sitting | None) -> _Shared:  # noqa: FBT001
         key = row_id(job.function, self.work.identity, *job.digests)
         path = str(self.folder / key)
         self._used.add(key)
-        seats = [sitting.give(target) for target, _ in job.rows] if sitting is not None else []
+        targets = tuple(target for target, _ in job.rows) if sitting is not None else ()
+        together = job.together or len(targets) == 1
+        seats = [] if sitting is None else sitting.give(*targets) if together else [sitting.give(target)[0] for target in targets]
         part = load_part(path, keep=self._holds) if reuse and not self.work.always else None
-        one = _Shared(job, path, part, seats, job.rows[0][0] if len(seats) == 1 else "")
+        one = _Shared(job, path, part, seats, targets if together else ())
         if part is not None:
             self.carried.add(path)
             self._tell(one, part)
@@ -245,7 +248,7 @@ class Workshop:
         """Tell the seats of a job how long its rows are."""
         for seat, (_, name) in zip(one.seats, one.job.rows, strict=False):
             sections = _sections(part, name).values()
-            if part.fresh and any(section.lies == SEAT for section in sections):
+            if part.fresh and any(section.seated for section in sections):
                 continue  # it was told when they were written
             seat.tell(sum(section.length for section in sections))
 
@@ -257,7 +260,7 @@ class Workshop:
         section = part.sections[name]
         if part.path in self.carried:
             return self.placed[section.digest]
-        if section.lies == STREAM:
+        if section.streamed:
             return Range(part.stream, section.offset, section.length)
         return Range(f"{part.path}{ORDERED}{name}", 0, section.length)
 
@@ -268,7 +271,7 @@ class Workshop:
         if one.part is None:
             self._tell(one, part)
         elif made:
-            self.seated |= {(one.path, name) for name in one.sections()}
+            self.seated |= {(one.path, name) for named in one.sections() for name in named}
         self.books.merge(part.facts["books"])
         return part
 
