@@ -11,7 +11,7 @@ from distill.books import Books
 from distill.hashing import hash_file
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
-from distill.targets import TargetFile, read_blocks, temporary_of
+from distill.targets import TargetFile, read_blocks
 from distill.units.cutting import Cut, Unit
 from distill.units.jobs import Context, Job, Piece
 from distill.units.parts import EMPTY, KEY, Kind, Part, PartWriter, Range, Section, Template, bucket_ranges, merge_rows, read_lines_of
@@ -54,7 +54,7 @@ class Outputs:
         """Targets that are written."""
         self.kept: dict[str, FileState] = {}
         """Targets that stay as they are, because they hold what they would be given."""
-        self._seats = Seats(shop.folder)
+        self._seats = Seats(shop.folder, project)
 
     def parts(self, jobs: Iterable[Job]) -> Iterator[Part]:
         """Yield the part of every job whose rows go into targets; a worker writes them there itself where it can."""
@@ -62,7 +62,7 @@ class Outputs:
 
     def give(self, *paths: str) -> list[Seat]:
         """Return the next seat in every target."""
-        return self._seats.give(*(str(temporary_of(self._project / path)) for path in paths))
+        return self._seats.give(*paths)
 
     def open(self, path: str) -> None:
         """Begin to write a target."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distill.plan import TEMPORARY
+from distill.targets import temporary_of
 
 __all__ = ["Seat", "Seats"]
 
@@ -24,8 +25,10 @@ _LOOKS, _LOOK = 10_000, 0.0005
 class Seat(NamedTuple):
     """The place of one unit's rows in a target."""
 
-    target: str
-    """Temporary file of the target."""
+    path: str
+    """The target."""
+    temporary: str
+    """The file it is written to first."""
     lengths: str
     """File of the lengths of all seats."""
     first: int
@@ -72,7 +75,7 @@ class Seat(NamedTuple):
         """Write some of the rows at a byte of the target; return the byte behind them."""
         left = memoryview(data)
         try:
-            handle = os.open(self.target, os.O_WRONLY)
+            handle = os.open(self.temporary, os.O_WRONLY)
             try:
                 while left:
                     done = os.pwrite(handle, left, place)
@@ -80,23 +83,26 @@ class Seat(NamedTuple):
             finally:
                 os.close(handle)
         except OSError as err:
-            raise OSError(err.errno, err.strerror, self.target) from err
+            raise OSError(err.errno, err.strerror, self.path) from err
         return place
 
 
 class Seats:
     """The seats of one stage."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take a folder for the lengths."""
-        self._lengths = folder / f"lengths{TEMPORARY}{os.getpid()}"
+    def __init__(self, folder: Path, project: Path) -> None:
+        """Take a folder for the lengths, and that of the project."""
+        self._project, self._lengths = project, folder / f"lengths{TEMPORARY}{os.getpid()}"
         self._lengths.write_bytes(b"")
         self._targets: tuple[str, ...] = ()
         self._first = self._next = 0
 
     def give(self, *targets: str) -> list[Seat]:
-        """Return the next seat in the temporary file of every target; those of the same targets are asked for one after the other."""
+        """Return the next seat in every target; those of the same targets are asked for one after the other."""
         if targets != self._targets:
             self._targets, self._first = targets, self._next
         start, self._next = self._next, self._next + len(targets)
-        return [Seat(target, str(self._lengths), self._first + i, start + i, len(targets)) for i, target in enumerate(targets)]
+        return [
+            Seat(target, str(temporary_of(self._project / target)), str(self._lengths), self._first + i, start + i, len(targets))
+            for i, target in enumerate(targets)
+        ]
