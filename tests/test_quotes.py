@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from distill.compiled import find_compiled
 from distill.errors import DamagedPartError
+from distill.hashing import short_hash
 from distill.units import parts, quotes
 from distill.units.parts import KEY_VALUE, PartWriter, merge_rows, whole_range
 from distill.units.quotes import QuotedUnit, Quotes, may_quote, save_units
-from tests.harness import CONFIG, Project, many_outcomes
-from tests.test_incremental import INLINE, LOG, append, part_files, small_project
+from tests.harness import CONFIG, DODO, Project, many_outcomes
+from tests.test_incremental import INLINE, LOG, SMALL, append, part_files, small_project
 
 LOOPS = find_compiled("parts")
 WAYS = [pytest.param(LOOPS, id="loops", marks=pytest.mark.skipif(LOOPS is None, reason="not built")), pytest.param(None, id="Python")]
@@ -29,9 +30,9 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def quote(unit: str, offset: int, size: int) -> bytes:
+def quote(unit: str, offset: int, text: bytes) -> bytes:
     """Return what stands for a text."""
-    return b"\x04%b%08x%08x" % (unit.encode(), offset, size)
+    return b"\x04%b%b%08x%08x" % (short_hash(text).hex().encode(), unit.encode(), offset, len(text))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -51,7 +52,7 @@ def test_a_quoted_text_comes_back(tmp_path_factory: pytest.TempPathFactory, way:
         values, spelt = [], []
         for _ in range(2):
             which = data.draw(st.integers(0, len(texts) - 1))
-            quoted = quote(units[data.draw(st.integers(0, 1))].name, places[which], len(texts[which]))
+            quoted = quote(units[data.draw(st.integers(0, 1))].name, places[which], texts[which])
             values.append(quoted if data.draw(st.booleans()) else texts[which])
             spelt.append(texts[which])
         key = b"%032x" % number
@@ -67,15 +68,23 @@ def test_a_quoted_text_comes_back(tmp_path_factory: pytest.TempPathFactory, way:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("name", "offset", "size"), [("0" * 16, 0, 10), ("0" * 16, 9, 1), ("0" * 16, 0, 3000), ("1" * 16, 0, 1)])
+@pytest.mark.parametrize(
+    ("name", "offset", "text"),
+    [
+        ("0" * 16, 0, b"evidence\n."), ("0" * 16, 9, b"."), ("0" * 16, 0, b"." * 3000), ("1" * 16, 0, b"e"), ("0" * 16, 0, b"evidencE"),
+        ("2" * 16, 0, b"." * 2999 + b","),
+    ],
+)  # fmt: skip
 def test_what_is_not_there_is_a_damaged_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Any, name: str, offset: int, size: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Any, name: str, offset: int, text: bytes
 ) -> None:
-    """A quote of a unit nobody cut, or of more than the evidence holds, is no text: the stage is made anew."""
+    """A quote of a unit nobody cut, of more than the evidence holds, or of another text, is no text: the stage is made anew."""
     (tmp_path / "evidence").write_bytes(b"evidence\n")
-    save_units(str(tmp_path / "units"), [QuotedUnit("0" * 16, str(tmp_path / "evidence"), 0)])
+    (tmp_path / "long").write_bytes(b"." * 4000)
+    units = [QuotedUnit("0" * 16, str(tmp_path / "evidence"), 0), QuotedUnit("2" * 16, str(tmp_path / "long"), 0)]
+    save_units(str(tmp_path / "units"), units)
     writer = PartWriter()
-    writer.keyed["rows"].append(b"0" * 32 + b"\x02" + quote(name, offset, size) + b"\x1f1")
+    writer.keyed["rows"].append(b"0" * 32 + b"\x02" + quote(name, offset, text) + b"\x1f1")
     part = writer.save(str(tmp_path / "part"), {})
     monkeypatch.setattr(parts, "_COMPILED", way)
 
@@ -92,7 +101,7 @@ def test_files_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     before = open_files()
     found = Quotes(str(tmp_path / "units"))
 
-    assert found.spell(b" ".join(quote(f"{number:016}", 0, 1) for number in [*range(10), 0])) == b"0 1 2 3 4 5 6 7 8 9 0"
+    assert found.spell(b" ".join(quote(f"{number:016}", 0, b"%d" % number) for number in [*range(10), 0])) == b"0 1 2 3 4 5 6 7 8 9 0"
     assert open_files() - before <= 3
     del found
     assert open_files() == before
@@ -199,3 +208,49 @@ def test_two_units_of_one_name_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DamagedPartError, match="one name"):
         save_units(str(tmp_path / "units"), units)
+
+
+MAPPED = """
+[[sources]]
+name = "mapped"
+root = "logs"
+glob = "*.jsonl"
+reader = "jsonl"
+[sources.fields]
+run_id = {{ path = "run" }}
+task_id = {{ path = "task" }}
+instruction = {{ template = "{word}: answer the question of this task as well as you can: {{.asked}}" }}
+response = {{ path = "answer" }}
+[[sources.signals]]
+kind = "test"
+path = "good"
+pass = [true]
+fail = [false]
+"""
+
+
+def test_other_texts_of_the_same_records_at_the_same_places_are_not_taken_for_them(tmp_path: Path) -> None:
+    """A mapping that makes other texts of the same length from the same records gives the rows of a fresh build."""
+    rows = [
+        {
+            "run": f"r{n}",
+            "task": f"t{n // 4}",
+            "asked": f"question {n // 4}",
+            "answer": f"answer {n} " + "with some words " * 8,
+            "good": n % 2 > 0,
+        }
+        for n in range(200)
+    ]
+    projects = [Project(tmp_path / name, config=MAPPED.format(word="Quickly")) for name in ("project", "fresh")]
+    for project in projects:
+        project.write("dodo.py", SMALL + DODO)
+        project.log("rows.jsonl", rows)
+    first = projects[0].doit(env=INLINE)
+    for project in projects:
+        project.write("distill.toml", MAPPED.format(word="Quietly"))
+
+    codes = [project.doit(env=INLINE).code for project in projects]
+
+    assert (first.code, codes) == (0, [0, 0]), first.text
+    assert quoting_parts(projects[0]) > 8
+    assert projects[0].data_files() == projects[1].data_files()

@@ -12,19 +12,17 @@ cdef enum:
     TEXT = 16
     MARGIN = 1024  # more than the names and brackets of any row
     UNIT = 16  # of the name of a unit, in a quote
-    WORTH = 48  # bytes of a text from which on it is quoted
+    WORTH = 80  # bytes of a text from which on it is quoted; a quote has 65
 
 cdef extern from *:
     """
     #define VALUES "\\x02" /* before the values of a row that a template spells, see distill.units.parts */
     #define NEXT "\\x1f" /* between them */
     #define QUOTE "\\x04" /* before a quote, see distill.units.quotes */
-    #define KEYED "\\x05" /* before the key of a text that is quoted behind it */
     """
     const char *VALUES
     const char *NEXT
     const char *QUOTE
-    const char *KEYED
 
 cdef struct Row:
     span fields[E_COUNT]
@@ -56,6 +54,7 @@ cdef class Spread:
     cdef int _write_place(self, Row *row) except -1
     cdef int _write_asked(self, Row *row) except -1
     cdef int _put_text(self, buffer *body, span text) except -1
+    cdef int _put_question(self, buffer *body, Row *row) except -1
     cdef bint _is_quoted(self, span text) noexcept
 
 

@@ -5,7 +5,7 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t
 from libc.string cimport memchr, memcmp
 
 from distill.compiled.exports cimport (
-    KEY, KEYED, MARGIN, NEXT, QUOTE, TEXT, UNIT, VALUES, WORTH, Ending, Row, Spread, is_empty, is_plain, is_same, put_bytes,
+    KEY, MARGIN, NEXT, QUOTE, TEXT, UNIT, VALUES, WORTH, Ending, Row, Spread, is_empty, is_plain, is_same, put_bytes,
 )
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
@@ -62,7 +62,7 @@ cdef class Spread:
         cdef bint some = bool(spoken)
         cdef Row row
         left = []
-        if PyBytes_GET_SIZE(unit) not in {0, UNIT} or PyBytes_GET_SIZE(evidence) > <Py_ssize_t>UINT32_MAX:
+        if unit and (PyBytes_GET_SIZE(unit) != UNIT or PyBytes_GET_SIZE(evidence) > <Py_ssize_t>UINT32_MAX):
             raise ValueError(f"no unit to quote from: {unit!r}")
         self.unit, self.base = unit, p
         while p < end and q < q_end:
@@ -158,13 +158,26 @@ cdef class Spread:
 
     cdef int _put_text(self, buffer *body, span text) except -1:
         """Put a text that stands in the evidence, or quote it; there is room for either."""
+        cdef b3_message message
+        cdef uint8_t key[TEXT]
         if not self._is_quoted(text):
             PUT_SPAN(body, text)
             return 0
+        message.data, message.length = <const uint8_t *>text.at, text.size
+        b3_hash_many(&message, 1, key, TEXT)
         PUT(body, QUOTE)
+        put_hex(body, key, TEXT)
         put_bytes(body, self.unit)
         put_hex32(body, <uint32_t>(text.at - self.base))
         put_hex32(body, <uint32_t>text.size)
+        return 0
+
+    cdef int _put_question(self, buffer *body, Row *row) except -1:
+        """Put the user text."""
+        if is_whole(row):
+            return self._put_text(body, row.fields[E_INSTRUCTION])
+        self._write_asked(row)
+        put(body, self.asked.data, self.asked.size)
         return 0
 
     cdef int _write_asked(self, Row *row) except -1:
@@ -230,11 +243,7 @@ cdef class SpreadSft(Spread):
         cdef buffer *body = self._room(self.exchanges, 2 * size)
         put(body, row.fields[E_ID].at + 1, KEY)
         PUT(body, VALUES)
-        if is_whole(row):
-            self._put_text(body, row.fields[E_INSTRUCTION])
-        else:
-            self._write_asked(row)
-            put(body, self.asked.data, self.asked.size)
+        self._put_question(body, row)
         PUT(body, NEXT)
         self._put_text(body, row.fields[E_RESPONSE])
         PUT(body, NEXT)
@@ -270,14 +279,13 @@ cdef class SpreadPreference(Spread):
 
     cdef Lines groups, permits
     cdef object key_of
-    cdef bytes source, task, key, question
-    cdef uint8_t question_key[TEXT]
+    cdef bytes source, task, key
 
     def __init__(self, fate_of, encode, keyed, key_of):
         """Take also what gives the key of a task from its source and id, as JSON strings."""
         Spread.__init__(self, fate_of, encode, keyed)
         self.groups, self.permits, self.key_of = keyed["groups"], keyed["permits"], key_of
-        self.source = self.task = self.key = self.question = b""
+        self.source = self.task = self.key = b""
 
     cdef bint _put(self, Row *row, Ending ending, size_t size) except -1:
         cdef span *fields = row.fields
@@ -321,23 +329,6 @@ cdef class SpreadPreference(Spread):
             _put_permit(self._room(self.permits, size), row, &self.where, ending)
             self.permits.end()
         return True
-
-    cdef int _put_question(self, buffer *body, Row *row) except -1:
-        """Put the user text; one that is quoted stands behind its key, by which it is compared."""
-        cdef span text = row.fields[E_INSTRUCTION]
-        cdef b3_message message
-        if not is_whole(row):
-            self._write_asked(row)
-            put(body, self.asked.data, self.asked.size)
-            return 0
-        if self._is_quoted(text):
-            if not is_same(self.question, text):
-                self.question = PyBytes_FromStringAndSize(text.at, text.size)
-                message.data, message.length = <const uint8_t *>text.at, text.size
-                b3_hash_many(&message, 1, self.question_key, TEXT)
-            PUT(body, KEYED)
-            put_hex(body, self.question_key, TEXT)
-        return self._put_text(body, text)
 
     cdef int _find_key(self, span source, span task) except -1:
         """Find the key of a task; neighbours are often of one task."""

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
-from distill.compiled.exports cimport KEYED, NEXT, QUOTE, VALUES
+from distill.compiled.exports cimport NEXT, QUOTE, VALUES
 from distill.compiled.parts cimport Lines, Sorted
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, PUT, PUT_SPAN, after_text, b3_hash_many, b3_message, buffer, free_buffer, line, make_room, put, put_hex, skip_value, span,
@@ -22,7 +22,6 @@ cdef enum:
     NAMED = 8 + KEY + 8 + KEY  # a pair as it is hashed: both ids, each after its length
     MARGIN = 1024
     MOST = 512  # sides of a task that are compared each with each
-    KEYED_SIZE = 1 + KEY
 
 cdef enum Fate:
     NO_COUNTERPART, DUPLICATE, OVER_CAP, PAIRED
@@ -228,20 +227,18 @@ cdef const char *_value(const char *p, const char *end, const char *before, span
 cdef const char *_text(const char *p, const char *end, const char *before, span *out) noexcept nogil:
     """Read a text, or a quote of one, after a text that must stand at p."""
     cdef const char *after = after_text(p, end, before)
-    cdef Py_ssize_t size = 0
-    if after == NULL or after == end or (after[0] != KEYED[0] and after[0] != QUOTE[0]):
+    if after == NULL or after == end or after[0] != QUOTE[0]:
         return _value(p, end, before, out)
-    size = (KEYED_SIZE if after[0] == KEYED[0] else 0) + QUOTE_SIZE
-    if end - after < size or after[size - QUOTE_SIZE] != QUOTE[0]:
+    if end - after < QUOTE_SIZE:
         return NULL
-    out.at, out.size = after, size
-    return after + size
+    out.at, out.size = after, QUOTE_SIZE
+    return after + QUOTE_SIZE
 
 
 cdef inline bint _is_asked_alike(Side *one, Side *other) noexcept nogil:
     """Tell whether two sides answer one question; a quoted one is known by its key."""
-    if one.asked.at[0] == KEYED[0] and other.asked.at[0] == KEYED[0]:
-        return memcmp(one.asked.at, other.asked.at, KEYED_SIZE) == 0
+    if one.asked.at[0] == QUOTE[0] and other.asked.at[0] == QUOTE[0]:
+        return memcmp(one.asked.at, other.asked.at, 1 + KEY) == 0
     return _is_same(one.asked, other.asked)
 
 
@@ -292,7 +289,7 @@ cdef int _put_pair(Lines rows, Lines witnesses, Pair *pair, const uint8_t *diges
         raise MemoryError
     put_hex(body, digest, DIGEST)
     PUT(body, VALUES)
-    PUT_SPAN(body, _without_key(ours.asked))
+    PUT_SPAN(body, ours.asked)
     PUT(body, NEXT)
     PUT_SPAN(body, ours.answer)
     PUT(body, NEXT)
@@ -319,10 +316,3 @@ cdef int _put_pair(Lines rows, Lines witnesses, Pair *pair, const uint8_t *diges
     put(body, ours.id, KEY)
     put(body, theirs.id, KEY)
     return witnesses.end()
-
-
-cdef inline span _without_key(span text) noexcept nogil:
-    """Return a quoted question without the key by which it is compared."""
-    if text.at[0] == KEYED[0]:
-        text.at, text.size = text.at + KEYED_SIZE, text.size - KEYED_SIZE
-    return text

@@ -2,7 +2,10 @@ from distill.compiled.scan cimport buffer, line, span
 
 cdef enum:
     UNIT = 16
-    QUOTE_SIZE = 1 + UNIT + 8 + 8  # the mark, a unit, an offset in it, a length
+    DIGEST = 16
+    UNIT_AT = 1 + 2 * DIGEST  # behind the mark and the key of the text
+    OFFSET_AT = UNIT_AT + UNIT
+    QUOTE_SIZE = OFFSET_AT + 8 + 8  # an offset in the unit, a length
     READ = 2048
     PIECES = 32
     VALUES = 10
@@ -15,6 +18,7 @@ cdef class Texts:
     cdef ssize_t size
     cdef char window[READ]
     cdef int put(self, buffer *rows, const char *quote) except -1
+    cdef const char *_read(self, buffer *rows, size_t offset, size_t size) except NULL
 
 cdef class Template:
     cdef tuple pieces
