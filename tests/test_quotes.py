@@ -71,18 +71,15 @@ def test_a_quoted_text_comes_back(tmp_path_factory: pytest.TempPathFactory, way:
 @pytest.mark.parametrize(
     ("name", "offset", "text"),
     [
-        ("0" * 16, 0, b"evidence\n."), ("0" * 16, 9, b"."), ("0" * 16, 0, b"." * 3000), ("1" * 16, 0, b"e"), ("0" * 16, 0, b"evidencE"),
-        ("2" * 16, 0, b"." * 2999 + b","),
+        ("0" * 16, 0, b"evidence\n."), ("0" * 16, 9, b"."), ("0" * 16, 0, b"." * 3000), ("1" * 16, 0, b"e"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_a_damaged_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Any, name: str, offset: int, text: bytes
 ) -> None:
-    """A quote of a unit nobody cut, of more than the evidence holds, or of another text, is no text: the stage is made anew."""
+    """A quote of a unit nobody cut, or of more than the evidence holds, is no text: the stage is made anew."""
     (tmp_path / "evidence").write_bytes(b"evidence\n")
-    (tmp_path / "long").write_bytes(b"." * 4000)
-    units = [QuotedUnit("0" * 16, str(tmp_path / "evidence"), 0), QuotedUnit("2" * 16, str(tmp_path / "long"), 0)]
-    save_units(str(tmp_path / "units"), units)
+    save_units(str(tmp_path / "units"), [QuotedUnit("0" * 16, str(tmp_path / "evidence"), 0)])
     writer = PartWriter()
     writer.keyed["rows"].append(b"0" * 32 + b"\x02" + quote(name, offset, text) + b"\x1f1")
     part = writer.save(str(tmp_path / "part"), {})

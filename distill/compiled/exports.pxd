@@ -30,6 +30,10 @@ cdef struct Row:
     const char *line
     const char *text
 
+cdef struct Key:  # a hole in a body where the key of a text goes
+    buffer *body
+    size_t place
+
 cdef class Ending:
     cdef object fate
     cdef bytes category, reason, reasons, score, use, head, tail
@@ -42,6 +46,7 @@ cdef class Spread:
     cdef const char *base
     cdef dict endings
     cdef buffer asked, where
+    cdef buffer texts, keys  # those that were quoted, and where their keys go
     cdef Lines quarantine
     cdef public Py_ssize_t accepted
     cdef bint _take(self, Row *row, const char *p, const char *end, const char *q, const char *q_end) except -1
@@ -54,6 +59,7 @@ cdef class Spread:
     cdef int _write_place(self, Row *row) except -1
     cdef int _write_asked(self, Row *row) except -1
     cdef int _put_text(self, buffer *body, span text) except -1
+    cdef int _write_keys(self) except -1
     cdef int _put_question(self, buffer *body, Row *row) except -1
     cdef bint _is_quoted(self, span text) noexcept
 

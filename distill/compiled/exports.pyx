@@ -2,10 +2,11 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp
 
 from distill.compiled.exports cimport (
-    KEY, MARGIN, NEXT, QUOTE, TEXT, UNIT, VALUES, WORTH, Ending, Row, Spread, is_empty, is_plain, is_same, put_bytes,
+    KEY, MARGIN, NEXT, QUOTE, TEXT, UNIT, VALUES, WORTH, Ending, Key, Row, Spread, is_empty, is_plain, is_same, put_bytes,
 )
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
@@ -44,6 +45,8 @@ cdef class Spread:
     def __dealloc__(self):
         free_buffer(&self.asked)
         free_buffer(&self.where)
+        free_buffer(&self.texts)
+        free_buffer(&self.keys)
 
     def take(self, bytes evidence not None, bytes scored not None, bytes texts not None, spoken, bytes unit not None=b""):
         """Spread the plain runs of a range of evidence and its scored rows, but for those whose numbers are in `spoken`.
@@ -65,6 +68,7 @@ cdef class Spread:
         if unit and (PyBytes_GET_SIZE(unit) != UNIT or PyBytes_GET_SIZE(evidence) > <Py_ssize_t>UINT32_MAX):
             raise ValueError(f"no unit to quote from: {unit!r}")
         self.unit, self.base = unit, p
+        self.texts.size = self.keys.size = 0
         while p < end and q < q_end:
             stop = _line_end(p, end)
             q_stop = _line_end(q, q_end)
@@ -73,6 +77,7 @@ cdef class Spread:
                 left.append((number, p[: stop - p], q[: q_stop - q]))
             number += 1
             p, q = stop + 1, q_stop + 1
+        self._write_keys()
         self._finish()
         return number + _count(p, end), number + _count(q, q_end), left
 
@@ -157,19 +162,41 @@ cdef class Spread:
         return text.size >= WORTH and PyBytes_GET_SIZE(self.unit) == UNIT
 
     cdef int _put_text(self, buffer *body, span text) except -1:
-        """Put a text that stands in the evidence, or quote it; there is room for either."""
+        """Put a text that stands in the evidence, or quote it, with a key that is written later; there is room for either."""
         cdef b3_message message
-        cdef uint8_t key[TEXT]
+        cdef Key key
         if not self._is_quoted(text):
             PUT_SPAN(body, text)
             return 0
-        message.data, message.length = <const uint8_t *>text.at, text.size
-        b3_hash_many(&message, 1, key, TEXT)
         PUT(body, QUOTE)
-        put_hex(body, key, TEXT)
+        message.data, message.length = <const uint8_t *>text.at, text.size
+        key.body, key.place = body, body.size
+        body.size += 2 * TEXT
         put_bytes(body, self.unit)
         put_hex32(body, <uint32_t>(text.at - self.base))
         put_hex32(body, <uint32_t>text.size)
+        if make_room(&self.texts, sizeof(message)) or make_room(&self.keys, sizeof(key)):
+            raise MemoryError
+        put(&self.texts, <const char *>&message, sizeof(message))
+        put(&self.keys, <const char *>&key, sizeof(key))
+        return 0
+
+    cdef int _write_keys(self) except -1:
+        """Write the keys of all texts that were quoted: hashed at once, eight abreast."""
+        cdef size_t count = self.keys.size // sizeof(Key), i
+        cdef Key *keys = <Key *>self.keys.data
+        cdef uint8_t *digests
+        cdef buffer hole
+        if count == 0:
+            return 0
+        digests = <uint8_t *>malloc(count * TEXT)
+        if digests == NULL:
+            raise MemoryError
+        b3_hash_many(<b3_message *>self.texts.data, count, digests, TEXT)
+        for i in range(count):
+            hole.data, hole.size = keys[i].body.data + keys[i].place, 0
+            put_hex(&hole, digests + i * TEXT, TEXT)
+        free(digests)
         return 0
 
     cdef int _put_question(self, buffer *body, Row *row) except -1:

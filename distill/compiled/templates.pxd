@@ -18,7 +18,6 @@ cdef class Texts:
     cdef ssize_t size
     cdef char window[READ]
     cdef int put(self, buffer *rows, const char *quote) except -1
-    cdef const char *_read(self, buffer *rows, size_t offset, size_t size) except NULL
 
 cdef class Template:
     cdef tuple pieces

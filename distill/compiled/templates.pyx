@@ -1,11 +1,10 @@
 """Rows that a part holds as values: how a template spells them, and the texts of the evidence that they quote (`distill.units.quotes`)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp, memcpy
 from posix.unistd cimport pread
 
-from distill.compiled.scan cimport DISTILL_SOURCE, b3_hash_many, b3_message, buffer, line, make_room, put, put_hex, span
+from distill.compiled.scan cimport DISTILL_SOURCE, buffer, line, make_room, put, span
 
 SOURCE = DISTILL_SOURCE
 
@@ -25,42 +24,25 @@ cdef class Texts:
         self.place_of, self.handle = place_of, -1
 
     cdef int put(self, buffer *rows, const char *quote) except -1:
-        """Add the text of a quote, held against its key."""
+        """Add the text of a quote; the answer often stands just behind its question."""
         cdef size_t offset = _hex32(quote + OFFSET_AT), size = _hex32(quote + OFFSET_AT + 8)
-        cdef b3_message message
-        cdef uint8_t digest[DIGEST]
-        cdef buffer key
-        cdef char digits[2 * DIGEST]
         if self.handle < 0 or memcmp(self.unit, quote + UNIT_AT, UNIT) != 0:
             self.handle, self.start = self.place_of(PyBytes_FromStringAndSize(quote + UNIT_AT, UNIT))
             memcpy(self.unit, quote + UNIT_AT, UNIT)
             self.size = 0
         if make_room(rows, size):
             raise MemoryError
-        message.data, message.length = <const uint8_t *>self._read(rows, offset, size), size
-        b3_hash_many(&message, 1, digest, DIGEST)
-        key.data, key.size = digits, 0
-        put_hex(&key, digest, DIGEST)
-        if memcmp(digits, quote + 1, 2 * DIGEST) != 0:
-            raise EOFError(f"another text stands at byte {self.start + offset:,}")
         if size > READ:
-            rows.size += size  # it was read to where it goes
-        else:
-            put(rows, <const char *>message.data, size)
-        return 0
-
-    cdef const char *_read(self, buffer *rows, size_t offset, size_t size) except NULL:
-        """Read a text, a long one to where it goes; the answer often stands just behind its question."""
-        cdef char *into = rows.data + rows.size if size > READ else self.window
-        if size > READ:
-            if pread(self.handle, into, size, self.start + offset) != <ssize_t>size:
+            if pread(self.handle, rows.data + rows.size, size, self.start + offset) != <ssize_t>size:
                 raise EOFError(f"a text of {size:,} bytes is not there")
-            return into
+            rows.size += size
+            return 0
         if offset < self.seen or <ssize_t>(offset + size) > <ssize_t>self.seen + self.size:
             self.seen, self.size = offset, pread(self.handle, self.window, READ, self.start + offset)
         if self.size < 0 or <ssize_t>(offset + size) > <ssize_t>self.seen + self.size:
             raise EOFError(f"a text of {size:,} bytes is not there")
-        return self.window + (offset - self.seen)
+        put(rows, self.window + (offset - self.seen), size)
+        return 0
 
 
 cdef size_t _hex32(const char *digits) except? 1:
