@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from distill.build.store import RACY_NS, SETTLED, Fingerprint, Store, open_store
+from distill.errors import InputError
 from distill.hashing import FileHasher, hash_bytes, hash_file
-from distill.targets import TargetFile
+from distill.targets import Behind, TargetFile
 from tests.harness import Project
 
 SFT = "exports/sft/instruction_response.jsonl"
@@ -164,6 +165,64 @@ def test_targets_that_wait_for_their_places_hold_no_memory(tmp_path: Path) -> No
 
     assert held < 1 << 20
     assert {(target.hasher.blake3, target.hasher.bytes) for target in targets} == {(hash_bytes(data), len(data))}
+
+
+def test_hashes_behind_the_workers_are_those_of_the_bytes(tmp_path: Path) -> None:
+    """What others copied to a target is hashed in a thread, in the order of the target, whatever is written to it in between."""
+    data = bytes(range(256)) * 8192
+    (tmp_path / "rows").write_bytes(b"of another file")
+    behind = Behind()
+    targets = [TargetFile(tmp_path, f"target-{i}", behind) for i in range(2)]
+    for target in targets:
+        target.temporary.write_bytes(data + b"short")
+        target.take_written(len(data), 3, copied=True)
+        target.take_written(5, 1)
+    targets[0].write_range(str(tmp_path / "rows"), 0, 15, 1)
+    for target in targets:
+        target.close()
+
+    behind.wait()
+
+    assert [target.hasher.blake3 for target in targets] == [hash_bytes(data + b"shortof another file"), hash_bytes(data + b"short")]
+    assert [target.records for target in targets] == [5, 4]
+    targets[0].publish()
+    assert (tmp_path / "target-0").read_bytes() == data + b"shortof another file"
+
+
+def test_what_fails_behind_the_workers_is_raised_where_it_is_waited_for(tmp_path: Path) -> None:
+    """A target that is shorter than it was told to be is an error of the stage; nothing is done after it."""
+    behind, done = Behind(), list[str]()
+    target = TargetFile(tmp_path, "target", behind)
+    target.temporary.write_bytes(bytes(1 << 20))
+    target.take_written(1 << 21, 1, copied=True)
+    behind.ask(lambda: done.append("after"))
+
+    with pytest.raises(InputError, match="ends at byte 1,048,576"):
+        behind.wait()
+
+    behind.ask(lambda: done.append("anew"))
+    behind.wait()
+    target.discard()
+    assert done == ["anew"]
+
+
+def test_what_is_dropped_is_not_done(tmp_path: Path) -> None:
+    """A stage that fails waits for what is being done, does no more, and raises nothing of it."""
+    behind, done, begun, go = Behind(), list[str](), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        done.append("first" if go.wait(10) else "late")
+
+    behind.ask(work)
+    behind.ask(lambda: done.append("second"))
+    assert begun.wait(10)
+    threading.Timer(0.2, go.set).start()
+
+    behind.drop()
+    behind.wait()
+
+    assert done == ["first"]
 
 
 def test_a_target_is_not_read_again(tmp_path: Path) -> None:

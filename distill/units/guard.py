@@ -354,7 +354,7 @@ def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[s
     last: dict[str, str] = {}
     ranges = [(path, unit) for path in outputs.cuts if path in ROW_TYPES for unit in outputs.cuts[path]]
     jobs = chain.from_iterable(_readings(shop, outputs, path, parts) for path in dict.fromkeys(path for path, _ in ranges))
-    for (path, unit), part in zip(ranges, shop.parts(jobs, reuse=False), strict=True):
+    for (path, unit), part in zip(ranges, shop.parts(jobs, stands=None), strict=True):
         found += [f"{path}:{unit.lines + number}: {text}" for number, text in part.facts["found"]]
         before = last.get(path, "")
         if part.facts["first"] and part.facts["first"] <= before:

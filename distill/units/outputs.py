@@ -11,7 +11,7 @@ from distill.books import Books
 from distill.hashing import hash_file
 from distill.schemas.stage_receipt import FileState
 from distill.stages import INDEX
-from distill.targets import TargetFile, read_blocks
+from distill.targets import Behind, TargetFile, read_blocks
 from distill.units.cutting import Cut, Unit
 from distill.units.jobs import Context, Job, Piece
 from distill.units.parts import EMPTY, KEY, Kind, Part, PartWriter, Range, Section, Template, bucket_ranges, merge_rows, read_lines_of
@@ -55,6 +55,7 @@ class Outputs:
         self.kept: dict[str, FileState] = {}
         """Targets that stay as they are, because they hold what they would be given."""
         self._seats = Seats(shop.folder, project)
+        self._behind = Behind()
 
     def parts(self, jobs: Iterable[Job]) -> Iterator[Part]:
         """Yield the part of every job whose rows go into targets; a worker writes them there itself where it can."""
@@ -75,7 +76,7 @@ class Outputs:
     def file(self, path: str) -> TargetFile:
         """Return a target, opened when it is first needed."""
         if path not in self.files:
-            self.files[path] = TargetFile(self._project, path)
+            self.files[path] = TargetFile(self._project, path, self._behind)
         return self.files[path]
 
     def append(self, path: str, sections: Iterable[tuple[Part, str]]) -> None:
@@ -109,8 +110,9 @@ class Outputs:
             section = part.sections.get(name)
             if section is None or not section.length:
                 continue
-            if (part.path, name) in self._shop.seated or (part.path not in self._shop.carried and section.seated):
-                file.take_written(section.length, section.records)
+            copied = (part.path, name) in self._shop.seated
+            if copied or (part.path not in self._shop.carried and section.seated):
+                file.take_written(section.length, section.records, copied=copied)
                 continue
             place = self._shop.locate(part, name)
             file.write_range(place.path, place.offset, place.length, section.records)
@@ -174,6 +176,11 @@ class Outputs:
             file.close()
             if path == INDEX:
                 self._close_index(file)
+        self._behind.wait()
+        for path in self._paths:
+            if path in self.kept:
+                continue
+            file = self.files[path]
             hasher = file.hasher
             states.append(FileState(path=path, blake3=hasher.blake3, sha256=hasher.sha256, bytes=hasher.bytes, record_count=file.records))
         return sorted(states, key=lambda state: state.path)
@@ -208,6 +215,7 @@ class Outputs:
 
     def discard(self) -> None:
         """Take every temporary file away."""
+        self._behind.drop()
         for file in self.files.values():
             file.discard()
 

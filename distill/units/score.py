@@ -7,6 +7,7 @@ contradict each other, is their evidence read again. Rows that say the same of t
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from distill.stages.resolution import Entry, build_entry, find_conflicts, resolv
 from distill.stages.score import OUTCOMES, score_record, scored_run
 from distill.units.cutting import Unit
 from distill.units.gists import NO_TEXT, SIZE, Gists
+from distill.units.homes import Home, Homes
 from distill.units.jobs import Context, Job, Piece, batch_pieces, bytes_of, later, place_of, read_unit
 from distill.units.lean import decode_lean
 from distill.units.outputs import Outputs, Target
@@ -41,8 +43,6 @@ _ENTRY = msgspec.json.Decoder(Entry).decode
 _SIGNALS = msgspec.json.Decoder(list[Signal]).decode
 _REMEMBERED = 1 << 14
 _GONE, _TOLD = b"x", b"="
-Home = tuple[str, int, str]
-"""Partition of a piece, the byte of its evidence at which it starts, and its hash: a bucket reads evidence, so it depends on all of it."""
 
 
 class _Row(msgspec.Struct, frozen=True, gc=False):
@@ -160,11 +160,15 @@ class _Reader:
         self._context = context
         self._scopes = {source.name: source.scope for source in context.config.sources}
         self._places = {source.name for source in context.config.sources if source.run_id == "position"}
+        self.read: set[Home] = set()
+        """Where it read something."""
 
     def entry(self, where: bytes, homes: Sequence[Home]) -> Entry:
         """Return the entry of a row."""
         piece, offset, length = map(int, where.split())
-        partition, start, _ = homes[piece]
+        home = homes[piece]
+        partition, start = home.partition, home.start
+        self.read.add(home)
         record = decode_lean(read_range(Range(f"{self._context.project}/{EVIDENCE}/{partition}", start + offset, length)))
         scored = score_record(record, judge_confidence=self._context.config.judge_confidence)
         scope = self._scopes.get(record.source, record.source)
@@ -224,7 +228,7 @@ def resolve_runs_bucket(context: Context, payload: tuple[str, list[Range], list[
             if entry.key is not None and entry.category != "needs_human_review":
                 letter = _letter_of(entry.category, entry.reasons[0])
                 texts.append(entry.key.encode() + letter + _TOLD + _ENCODE(entry))
-    return part.save(path, {"books": books.facts()})
+    return part.save(path, {"books": books.facts(), "read": sorted(reader.read)})
 
 
 def resolve_texts_bucket(context: Context, payload: tuple[str, list[Range], list[list[Home]]]) -> Part:
@@ -241,7 +245,7 @@ def resolve_texts_bucket(context: Context, payload: tuple[str, list[Range], list
                 entries.append(reader.entry(line[2 * KEY + 1 :], home))
         for row in find_conflicts(sorted(entries, key=lambda entry: entry.place)):
             part.keyed["rows"].append(row.evidence_id.encode() + encode_row(row)[:-1])
-    return part.save(path, {"books": Books(by_file=True).facts()})
+    return part.save(path, {"books": Books(by_file=True).facts(), "read": sorted(reader.read)})
 
 
 def run_units(shop: Workshop, outputs: Outputs) -> None:
@@ -263,12 +267,11 @@ def run_units(shop: Workshop, outputs: Outputs) -> None:
     done = outputs.append_batches(plan.scored, "scored", zip(outputs.parts(jobs()), later(batches), strict=False))
     Gists(shop.work.project).keep(piece.units[0] for batch in batches for piece in batch)
     shop.count_records(refs, done)
-    homes = {
-        part.path: [(plan.partitions[piece.number], piece.units[0].start, piece.units[0].digest) for piece in batch] for part, batch in done
-    }
+    homes = {part.path: [Home.of(plan.partitions[piece.number], piece.units[0]) for piece in batch] for part, batch in done}
+    holds = Homes(shop.work.project, chain.from_iterable(homes.values())).hold
     parts = [part for part, _ in done]
-    pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, homes, "runs")))
-    told = list(shop.parts(_buckets("resolve_texts_bucket", [*parts, *pooled], homes, "texts", "told")))
+    pooled = list(shop.parts(_buckets("resolve_runs_bucket", parts, homes, "runs"), stands=holds))
+    told = list(shop.parts(_buckets("resolve_texts_bucket", [*parts, *pooled], homes, "texts", "told"), stands=holds))
     outputs.merge([*pooled, *told], Target(RESOLUTION, ("rows",), order="distill.units.score:resolution_order"))
 
 
@@ -283,7 +286,7 @@ def _read_reserved(shop: Workshop, ref: FileRef) -> None:
 def _buckets(function: str, parts: list[Part], homes: dict[str, list[Home]], *sections: str) -> Iterator[Job]:
     for bucket in bucket_ranges(parts, *sections):
         lie = [homes.get(one.path, []) for one in bucket.ranges]
-        digests = (bucket.digest, hash_parts([repr(lie)]).hex())
+        digests = (bucket.digest, hash_parts([repr([[home[:2] for home in some] for some in lie])]).hex())
         yield Job(f"distill.units.score:{function}", (bucket.ranges, lie), digests, f"{sections[0]} of {len(lie)} units")
 
 

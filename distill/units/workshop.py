@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -28,6 +28,14 @@ __all__ = ["PACKED", "PARTS", "Sitting", "Workshop"]
 PARTS = ".distill/parts"
 PACKED = (".gz", ".zst")
 _WORTH = 2
+
+
+Stands = Callable[[Part], bool]
+"""Tells whether a part of before stands, where the digests of its job do not say all."""
+
+
+def _stands(part: Part) -> bool:
+    return True
 
 
 class Sitting(Protocol):
@@ -185,27 +193,27 @@ class Workshop:
 
     # parts
 
-    def parts(self, jobs: Iterable[Job], *, reuse: bool = True, sitting: Sitting | None = None) -> Iterator[Part]:
-        """Yield the part of every job, in order: taken over where its inputs and the stage are the same, else made now.
+    def parts(self, jobs: Iterable[Job], *, stands: Stands | None = _stands, sitting: Sitting | None = None) -> Iterator[Part]:
+        """Yield the part of every job, in order: taken over where its inputs and the stage are the same and it `stands`, else made now.
 
-        Without `reuse` the function is called in any case and decides for itself. With `sitting` workers write rows to their targets.
+        Without `stands` the function is called in any case and decides for itself. With `sitting` workers write rows to their targets.
         """
         order: deque[_Shared] = deque()
-        for made in self.engine.map(self._share(jobs, order, reuse, sitting)):
+        for made in self.engine.map(self._share(jobs, order, stands, sitting)):
             while not order[0].asked:
                 yield self._take(order.popleft(), None)
             yield self._take(order.popleft(), made)
         while order:
             yield self._take(order.popleft(), None)
 
-    def _share(self, jobs: Iterable[Job], order: deque[_Shared], reuse: bool, sitting: Sitting | None) -> Iterator[Task]:  # noqa: FBT001
+    def _share(self, jobs: Iterable[Job], order: deque[_Shared], stands: Stands | None, sitting: Sitting | None) -> Iterator[Task]:
         """Yield what workers are asked for; all jobs go to `order`.
 
         Rows that are taken over are copied to their seats as soon as anything of their target is made, else they stay where they are.
         """
         held: list[_Shared] = []
         for job in jobs:
-            one = self._start(job, reuse, sitting)
+            one = self._start(job, stands, sitting)
             if held and one.targets != held[0].targets:
                 order += held
                 held.clear()
@@ -229,14 +237,15 @@ class Workshop:
                 yield Task(job.function, (one.path, *job.payload, *seats), job.place)
         order += held
 
-    def _start(self, job: Job, reuse: bool, sitting: Sitting | None) -> _Shared:  # noqa: FBT001
+    def _start(self, job: Job, stands: Stands | None, sitting: Sitting | None) -> _Shared:
         key = row_id(job.function, self.work.identity, *job.digests)
         path = str(self.folder / key)
         self._used.add(key)
         targets = tuple(target for target, _ in job.rows) if sitting is not None else ()
         together = job.together or len(targets) == 1
         seats = [] if sitting is None else sitting.give(*targets) if together else [sitting.give(target)[0] for target in targets]
-        part = load_part(path, keep=self._holds) if reuse and not self.work.always else None
+        part = load_part(path, keep=self._holds) if stands is not None and not self.work.always else None
+        part = part if part is not None and stands is not None and stands(part) else None
         one = _Shared(job, path, part, seats, targets if together else ())
         if part is not None:
             self.carried.add(path)
