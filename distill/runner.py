@@ -144,8 +144,9 @@ def _run(stage: Stage, work: Work, shop: Workshop) -> Finished:
     try:
         check = import_module(stage.units).run_units(shop, outputs)
         shop.check_inputs()
-        written = outputs.close()
+        outputs.close()
         _check_units(stage, outputs, check, work)
+        written = outputs.states()
         sync_files(work.project, [file.temporary for file in outputs.files.values()])
         work.kept |= outputs.kept.keys()
         work.before_publish(written)
@@ -171,6 +172,7 @@ def _check_units(stage: Stage, outputs: Outputs, check: Callable[[], list[str]] 
     if INDEX in outputs.files:
         _keep_leaked([outputs.files[INDEX]], work)
         raise ContaminationError(found)
+    outputs.states()
     verdicts = Verdicts(include=work.config.sft.include)
     for _ in _runs(Work(work.project, work.plan, work.config), verdicts, texts=stage.name == "export-rag"):
         pass

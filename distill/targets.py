@@ -81,6 +81,7 @@ class TargetFile:
         self.final.parent.mkdir(parents=True, exist_ok=True)
         self.temporary = temporary_of(self.final)
         self._file = self.temporary.open("w+b", buffering=0)
+        self._before = _Replaced(self.final)
         self.hasher = FileHasher()
         self.records = 0
         self._written: os.stat_result | None = None
@@ -96,6 +97,7 @@ class TargetFile:
             OSError: they cannot be read or written.
             InputError: the other file is too short.
         """
+        self._before.forget(length)
         if self._behind is not None and self._trails:
             self._behind.wait()  # these lines come after those
         for block in read_blocks(path, offset, length, self._block):
@@ -119,6 +121,7 @@ class TargetFile:
             InputError: they did not write so much; where hashes are taken behind the workers, this is raised when those are waited for.
         """
         self.records += records
+        self._before.forget(length)
         if self._behind is None or not (self._trails or (copied and length >= _WORTH)):
             self._hash_written(length)
         else:
@@ -138,6 +141,7 @@ class TargetFile:
         if self._closed:
             return
         self._closed = True
+        self._before.close()
         try:
             self._written = os.fstat(self._file.fileno())
             if self._written.st_size >= _WORTH:
@@ -160,13 +164,17 @@ class TargetFile:
         """Take note that something else has written the temporary file anew, to its end."""
         self._written = self.temporary.stat()
 
-    def publish(self) -> os.stat_result | None:
+    def publish(self, behind: Behind | None = None) -> os.stat_result | None:
         """Put the file in its place; return its state there, or None where the clock cannot tell whether it is as we left it.
 
+        The system takes a quarter of a second to free a gigabyte of the file that was there before, `behind` us where that is given.
         Our last write is older than the rename by more than any tick of a clock, so a write by other hands moves its mtime, and mtime
         put back moves its ctime.
         """
+        held = _hold(self.final) if behind is not None else -1
         self.temporary.replace(self.final)
+        if behind is not None and held >= 0:
+            behind.ask(partial(os.close, held))
         now, then = self.final.stat(), self._written
         same = then is not None and (now.st_size, now.st_ino, now.st_mtime_ns) == (self.hasher.bytes, then.st_ino, then.st_mtime_ns)
         fine = now.st_mtime_ns % _SECOND_NS and now.st_ctime_ns - now.st_mtime_ns > _TICK_NS  # whole seconds: a coarse clock
@@ -174,9 +182,41 @@ class TargetFile:
 
     def discard(self) -> None:
         """Take the temporary file away."""
+        self._before.close()
         with suppress(OSError):  # a full disk: there is nothing to save
             self._file.close()
         self.temporary.unlink(missing_ok=True)
+
+
+class _Replaced:
+    """A file that another will replace: as that one grows, it leaves the cache of the system and leaves its pages to the new bytes.
+
+    Both in the cache would push out what is needed, and on a virtual machine a page that was long free costs ten times as much to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Look for the file; there may be none."""
+        self._handle, self._place = _hold(path), 0
+
+    def forget(self, length: int) -> None:
+        """Let go of the next bytes; what is still to be read of them comes from the disk."""
+        if self._handle >= 0 and hasattr(os, "posix_fadvise"):
+            with suppress(OSError):  # a folder, or a system that does not care
+                os.posix_fadvise(self._handle, self._place, length, os.POSIX_FADV_DONTNEED)
+        self._place += length
+
+    def close(self) -> None:
+        """Close it."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def _hold(path: Path) -> int:
+    """Open what lies at a place, so that it stays when its name goes; -1 where nothing does."""
+    with suppress(OSError):
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for a writer
+    return -1
 
 
 def temporary_of(final: Path) -> Path:
@@ -184,8 +224,10 @@ def temporary_of(final: Path) -> Path:
     return final.with_name(f".{final.name}{TEMPORARY}{os.getpid()}")
 
 
-def read_blocks(path: str, offset: int, length: int, block: memoryview | None = None) -> Iterator[memoryview]:
+def read_blocks(path: str, offset: int, length: int, block: memoryview | None = None, *, last: bool = False) -> Iterator[memoryview]:
     """Yield the bytes of a range of a file, a block at a time, each in the place of the one before.
+
+    Where nobody will read them again, because this is the `last` time, they leave the cache of the system, whose pages the copy is given.
 
     Raises:
         OSError: they cannot be read.
@@ -194,6 +236,8 @@ def read_blocks(path: str, offset: int, length: int, block: memoryview | None = 
     handle = os.open(path, os.O_RDONLY)
     try:
         yield from _blocks_of(handle, path, offset, length, memoryview(bytearray(_BLOCK)) if block is None else block)
+        if last and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(handle, offset, length, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(handle)
 

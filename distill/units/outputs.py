@@ -22,6 +22,10 @@ from distill.units.workshop import Workshop
 __all__ = ["Outputs", "Target", "copy_rows", "merge_bucket"]
 
 
+_FEW = 16
+"""Targets up to which files that were replaced stay open until a thread closes them."""
+
+
 class Target(NamedTuple):
     """A file of rows that come from keyed sections of parts."""
 
@@ -166,9 +170,8 @@ class Outputs:
         """Return where the bytes of a target lie before it is published."""
         return self.files[path].temporary if path in self.files else self._project / path
 
-    def close(self) -> list[FileState]:
-        """Return the state of every target; one that got nothing is empty."""
-        states = list(self.kept.values())
+    def close(self) -> None:
+        """Close every target; one that got nothing is empty."""
         for path in self._paths:
             if path in self.kept:
                 continue
@@ -176,11 +179,16 @@ class Outputs:
             file.close()
             if path == INDEX:
                 self._close_index(file)
+
+    def states(self) -> list[FileState]:
+        """Return the state of every target that was closed, as soon as all are hashed.
+
+        Raises:
+            InputError: what was copied to one is not there.
+        """
         self._behind.wait()
-        for path in self._paths:
-            if path in self.kept:
-                continue
-            file = self.files[path]
+        states = list(self.kept.values())
+        for path, file in self.files.items():
             hasher = file.hasher
             states.append(FileState(path=path, blake3=hasher.blake3, sha256=hasher.sha256, bytes=hasher.bytes, record_count=file.records))
         return sorted(states, key=lambda state: state.path)
@@ -206,7 +214,7 @@ class Outputs:
     def publish(self) -> None:
         """Put every target in its place, and remember the cuts of those that units were appended to."""
         for path, file in self.files.items():
-            state = file.publish()
+            state = file.publish(self._behind if len(self.files) <= _FEW else None)
             if state is not None:
                 self._shop.work.published[path] = state
             if self.cuts.get(path):
@@ -232,7 +240,7 @@ def copy_rows(context: Context, payload: list[tuple[list[Range], Seat]]) -> bool
     for (ranges, seat), start in zip(payload, places, strict=True):
         place = start or 0
         for one in ranges:
-            for block in read_blocks(one.path, one.offset, one.length):
+            for block in read_blocks(one.path, one.offset, one.length, last=True):
                 place = seat.write_at(block, place)
     return True
 
