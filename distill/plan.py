@@ -96,9 +96,10 @@ def build_plan(project: Path, config: Config) -> Plan:
             the build writes, two partitions collide; all problems at once.
     """
     problems: list[str] = []
-    logs = [log for source in config.sources for log in _find_logs(project, source, problems)]
+    real: dict[str, str] = {}
+    logs = [log for source in config.sources for log in _find_logs(project, source, problems, real)]
     sides = {ref.recorded: ref for source in config.sources for ref in _find_sides(project, source, problems)}
-    places = {real: log.file for real, log in _check_partitions(project, logs, problems).items()}
+    places = {path: log.file for path, log in _check_partitions(logs, real, problems).items()}
     places |= {os.path.realpath(project / ref.path): ref for ref in sides.values()}
     _check_places(project, places, problems)
     twice = [log.file.recorded for log in logs if log.file.recorded in sides]
@@ -129,7 +130,8 @@ def _find_sides(project: Path, source: Source, problems: list[str]) -> Iterator[
             yield FileRef(path, f"{source.name}/{below}")
 
 
-def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLog]:
+def _find_logs(project: Path, source: Source, problems: list[str], real: dict[str, str]) -> list[RawLog]:
+    """Return the logs of a source; where each lies when links are followed goes to `real`."""
     root = project / source.root
     resolved = os.path.realpath(root)
     pattern = re.compile(source.file_pattern) if source.file_pattern else None
@@ -142,7 +144,8 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
             continue
         name = os.path.normpath(below).replace(os.sep, "/")
         recorded = f"{source.name}/{name}"
-        if not os.path.realpath(actual).startswith(resolved + os.sep):
+        followed = os.path.realpath(actual)
+        if not followed.startswith(resolved + os.sep):
             problems.append(
                 f"{recorded}: resolves outside the root {source.root!r} of its source; copy it below the root, or move the root"
             )
@@ -158,6 +161,7 @@ def _find_logs(project: Path, source: Source, problems: list[str]) -> list[RawLo
             continue
         groups = tuple((group, match[group]) for group in named_groups(source.file_pattern)) if match else ()
         path = os.path.normpath(os.path.join(source.root, below))  # noqa: PTH118 -- likewise
+        real[recorded] = followed
         found.append(RawLog(FileRef(path, recorded), source, groups, _partition(source, name, by_folder=by_folder)))
     if not found and len(problems) == before and not source.optional:
         problems.append(
@@ -176,12 +180,12 @@ def _partition(source: Source, below: str, *, by_folder: bool) -> str:
     return f"{source.prefix}/{name}".strip("/")
 
 
-def _check_partitions(project: Path, logs: list[RawLog], problems: list[str]) -> dict[str, RawLog]:
+def _check_partitions(logs: list[RawLog], followed: dict[str, str], problems: list[str]) -> dict[str, RawLog]:
     """Return the logs by their real paths; note what two of them share."""
     by_file: dict[str, RawLog] = {}
     by_partition: dict[str, RawLog] = {}
     for log in logs:
-        real = os.path.realpath(project / log.file.path)
+        real = followed[log.file.recorded]
         if real in by_file:
             problems.append(f"{log.file.recorded}: the same file is also {by_file[real].file.recorded}; one source may match it")
             continue
@@ -194,10 +198,11 @@ def _check_partitions(project: Path, logs: list[RawLog], problems: list[str]) ->
         if log.partition.split("/")[0] == "resolution.jsonl":
             problems.append(f"{log.file.recorded}: its partition would be resolution.jsonl, which is reserved; set a partition_prefix")
     for name in by_partition:
-        parents = (parent.as_posix() for parent in Path(name).parents)
-        problems += [
-            f"partition {name!r}: {parent!r} is a partition too and cannot also be a folder" for parent in parents if parent in by_partition
-        ]
+        parent = name.rpartition("/")[0]
+        while parent:
+            if parent in by_partition:
+                problems.append(f"partition {name!r}: {parent!r} is a partition too and cannot also be a folder")
+            parent = parent.rpartition("/")[0]
     return by_file
 
 

@@ -3,6 +3,7 @@
 `python -m tests.benchmarks.noop [RUNS]` prints medians and the ratio; the sample is what the pipeline ran on.
 """
 
+import re
 import shutil
 import sys
 import tempfile
@@ -45,17 +46,31 @@ def _builder(tool: str, folder: Path) -> Callable[[], Measure]:
     return lambda: build_with(tool, folder)
 
 
+def _settings(text: str) -> str:
+    """Return the settings in a pyproject.toml as they stand in a distill.toml."""
+    tables = re.split(r"(?m)^(?=\[)", text)
+    ours = [table for table in tables if table.startswith(("[tool.distill", "[[tool.distill"))]
+    return "".join(ours).replace("[tool.distill]\n", "").replace("tool.distill.", "")
+
+
 def _make_projects(base: Path) -> dict[str, Callable[[], Measure]]:
     """Return what brings each project up to date."""
-    ours, bare = base / "ours", base / "bare"
+    bare = base / "bare"
     bare.mkdir()
-    shutil.copytree(ROOT / "fixtures/sample", ours / "fixtures/sample")
+    ours = make_project(base / "ours", Path())  # laid out as `distill init` does, with the settings of the sample
+    (ours / "distill.toml").write_text(_settings((ROOT / "pyproject.toml").read_text()))
+    whole = base / "whole"
+    for folder in (ours, whole):
+        shutil.copytree(ROOT / "fixtures/sample", folder / "fixtures/sample")
     for file in ("dodo.py", "pyproject.toml"):
-        shutil.copy(ROOT / file, ours / file)
+        shutil.copy(ROOT / file, whole / file)
     (bare / "dodo.py").write_text(_BARE)
     (bare / "a").write_text("a")
     many = make_project(base / "many", write_corpus(base / "logs", _FILES * 10, files=_FILES))
-    found = {"distill": _doit(ours), "bare doit": _doit(bare), f"distill, {_FILES:,} input files": _doit(many)}
+    found = {
+        "distill": _doit(ours), "bare doit": _doit(bare), f"distill, {_FILES:,} input files": _doit(many),
+        "distill, settings in a pyproject.toml, which doit reads too": _doit(whole),
+    }  # fmt: skip
     return found | {tool: _builder(tool, make_seven(tool, base / tool)) for tool in BUILDERS if is_installed(tool)}
 
 
