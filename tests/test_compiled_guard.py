@@ -80,7 +80,7 @@ DAMAGE = st.one_of(st.none(), st.tuples(st.integers(0, 700), st.binary(max_size=
 def read(path: str, data: bytes, compiled: bool) -> tuple[Any, ...]:
     """Return what is found in an export, first and last id, and what is claimed; or that it is no export."""
     part, found = PartWriter(), []  # type: ignore[var-annotated]
-    reading = guard.Reading(path, "", Unit(0, len(data), 0, ""), False, False, [], [])
+    reading = guard.Reading(path, "", Unit(0, len(data), 0, ""), False, [], [])
     permits = [guard.claim_line(IDS[i], PLACES[i], f"run-{i}", use) for i in (0, 1) for use in ("imitate", "avoid")]
     permits += [guard.claim_line(IDS[i], PLACES[i], f"run-{i}", guard.embedded(ENCODE("q\n\na"))) for i in (0, 1)]
     witnesses = [(row_id(IDS[i], IDS[j]) + IDS[i] + IDS[j]).encode() for i, j in ((0, 1), (1, 0))] + [b"short"]

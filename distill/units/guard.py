@@ -161,8 +161,6 @@ class Reading(NamedTuple):
     """The range."""
     again: bool
     """Whether an earlier reading of the same bytes stands."""
-    kept: bool
-    """Whether the target is the one that was read then, and nobody wrote to it since."""
     permits: list[Range]
     """What its runs may be used for, where its rows bear the ids of their runs."""
     pairs: list[Range]
@@ -176,9 +174,6 @@ def check_range(context: Context, payload: tuple[str, *tuple[Any, ...]]) -> Part
     """
     part_path, *what = payload
     reading = Reading(*what)
-    known = load_part(part_path) if reading.again and reading.kept else None
-    if known is not None:
-        return known
     data = read_range(Range(reading.place, reading.unit.start, reading.unit.end - reading.unit.start))
     if hash_bytes(data) != reading.unit.digest:
         raise IntegrityError(f"{reading.path}: the bytes on the disk are not those that were written; check the disk")
@@ -354,7 +349,7 @@ def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[s
     last: dict[str, str] = {}
     ranges = [(path, unit) for path in outputs.cuts if path in ROW_TYPES for unit in outputs.cuts[path]]
     jobs = chain.from_iterable(_readings(shop, outputs, path, parts) for path in dict.fromkeys(path for path, _ in ranges))
-    for (path, unit), part in zip(ranges, shop.parts(jobs, stands=None), strict=True):
+    for (path, unit), part in zip(ranges, shop.parts(jobs), strict=True):
         found += [f"{path}:{unit.lines + number}: {text}" for number, text in part.facts["found"]]
         before = last.get(path, "")
         if part.facts["first"] and part.facts["first"] <= before:
@@ -369,13 +364,14 @@ def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[s
 
 
 def _readings(shop: Workshop, outputs: Any, path: str, parts: Sequence[Part]) -> Iterator[Job]:
-    """Yield the reading of every range of a target."""
+    """Yield the reading of every range of a target; one of a target that was read before, and that nobody wrote to since, stands."""
     place, spans = str(outputs.present(path)), outputs.spans[path]
     permitted = span_ranges(parts, spans, "permits") if ROW_TYPES[path] is not PreferenceRow else (Bucket([], "") for _ in spans)
     pairs = span_ranges(parts, spans, "witnesses")
     for unit, permit, pair in zip(outputs.cuts[path], permitted, pairs, strict=True):
-        reading = Reading(path, place, unit, not shop.work.always, path in outputs.kept, permit.ranges, pair.ranges)
-        yield Job("distill.units.guard:check_range", tuple(reading), (path, unit.digest, permit.digest, pair.digest), path)
+        reading = Reading(path, place, unit, not shop.work.always, permit.ranges, pair.ranges)
+        digests = (path, unit.digest, permit.digest, pair.digest)
+        yield Job("distill.units.guard:check_range", tuple(reading), digests, path, always=path not in outputs.kept)
 
 
 def _claims(read: Sequence[Part], parts: Sequence[Part]) -> Iterator[Job]:

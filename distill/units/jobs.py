@@ -55,6 +55,8 @@ class Job(NamedTuple):
     """Targets that its rows go into in the order of the jobs, and the section of each; a list of seats in them, or none, is given last."""
     together: bool = False
     """Whether all of these targets get rows of every job; else only one that is alone has seats."""
+    always: bool = False
+    """Whether the function is called in any case, and decides for itself what of before stands."""
 
 
 class Piece(NamedTuple):

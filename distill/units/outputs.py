@@ -22,6 +22,8 @@ from distill.units.workshop import Workshop
 __all__ = ["Outputs", "Target", "copy_rows", "merge_bucket"]
 
 
+_ROOM = 4 << 20
+"""Bytes of rows that are copied at a time: as many as are written at a time when rows are made, so that the pages of the one fit the other."""
 _FEW = 16
 """Targets up to which files that were replaced stay open until a thread closes them."""
 
@@ -237,10 +239,11 @@ def copy_rows(context: Context, payload: list[tuple[list[Range], Seat]]) -> bool
     places = [seat.find_start() for _, seat in payload]
     if None in places:
         return False
+    room = context.memo.setdefault("room", memoryview(bytearray(_ROOM)))
     for (ranges, seat), start in zip(payload, places, strict=True):
         place = start or 0
         for one in ranges:
-            for block in read_blocks(one.path, one.offset, one.length, last=True):
+            for block in read_blocks(one.path, one.offset, one.length, room, last=True):
                 place = seat.write_at(block, place)
     return True
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from distill.errors import InputError
 from distill.jsonl import BadLine, RawLine, decode_line, read_lines
-from distill.readers import Limits, json_array, json_object
+from distill.readers import Limits
 
 __all__ = ["SideRow", "open_side", "read_document", "read_rows"]
 
@@ -63,6 +63,8 @@ def _json(file: BinaryIO, reader: str, limit: int) -> Iterator[SideRow]:
         for read in read_lines(file, max_line_bytes=limit):
             yield _row(read, f":{read.number}")
         return
+    from distill.readers import json_array, json_object  # noqa: PLC0415 -- their expressions take 50 ms to compile
+
     buffered: Any = file if hasattr(file, "peek") else io.BufferedReader(cast("Any", file))
     first = buffered.peek(1 << 12).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     for one in json_object.read(buffered, limits=limits) if first == b"{" else json_array.read(buffered, limits=limits):

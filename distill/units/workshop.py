@@ -193,10 +193,10 @@ class Workshop:
 
     # parts
 
-    def parts(self, jobs: Iterable[Job], *, stands: Stands | None = _stands, sitting: Sitting | None = None) -> Iterator[Part]:
+    def parts(self, jobs: Iterable[Job], *, stands: Stands = _stands, sitting: Sitting | None = None) -> Iterator[Part]:
         """Yield the part of every job, in order: taken over where its inputs and the stage are the same and it `stands`, else made now.
 
-        Without `stands` the function is called in any case and decides for itself. With `sitting` workers write rows to their targets.
+        With `sitting` workers write rows to their targets.
         """
         order: deque[_Shared] = deque()
         for made in self.engine.map(self._share(jobs, order, stands, sitting)):
@@ -206,7 +206,7 @@ class Workshop:
         while order:
             yield self._take(order.popleft(), None)
 
-    def _share(self, jobs: Iterable[Job], order: deque[_Shared], stands: Stands | None, sitting: Sitting | None) -> Iterator[Task]:
+    def _share(self, jobs: Iterable[Job], order: deque[_Shared], stands: Stands, sitting: Sitting | None) -> Iterator[Task]:
         """Yield what workers are asked for; all jobs go to `order`.
 
         Rows that are taken over are copied to their seats as soon as anything of their target is made, else they stay where they are.
@@ -237,15 +237,15 @@ class Workshop:
                 yield Task(job.function, (one.path, *job.payload, *seats), job.place)
         order += held
 
-    def _start(self, job: Job, stands: Stands | None, sitting: Sitting | None) -> _Shared:
+    def _start(self, job: Job, stands: Stands, sitting: Sitting | None) -> _Shared:
         key = row_id(job.function, self.work.identity, *job.digests)
         path = str(self.folder / key)
         self._used.add(key)
         targets = tuple(target for target, _ in job.rows) if sitting is not None else ()
         together = job.together or len(targets) == 1
         seats = [] if sitting is None else sitting.give(*targets) if together else [sitting.give(target)[0] for target in targets]
-        part = load_part(path, keep=self._holds) if stands is not None and not self.work.always else None
-        part = part if part is not None and stands is not None and stands(part) else None
+        part = load_part(path, keep=self._holds) if not (job.always or self.work.always) else None
+        part = part if part is not None and stands(part) else None
         one = _Shared(job, path, part, seats, targets if together else ())
         if part is not None:
             self.carried.add(path)
