@@ -20,7 +20,7 @@ from distill.jsonl import BadLine, RawLine, decode_line, encode_line
 from distill.plan import FileRef, RawLog
 from distill.stages.collect_plain import plain_rows
 from distill.stages.records import build_evidence, place_of_record
-from distill.units import parts
+from distill.units import merging, parts
 from distill.units.export_preference import PAIR_ROW
 from distill.units.gists import KeyOfText
 
@@ -150,7 +150,7 @@ VALUES = st.lists(st.binary(max_size=20).map(bytes.hex).map(str.encode), min_siz
 )
 def test_rows_are_spelt_by_a_template_as_in_python(rows: list[tuple[bytes, list[bytes] | None, bool]]) -> None:
     """A line of values becomes the row of its template, wherever its key stands among rows that are spelt already or are lost."""
-    template = (b'{"id":"', parts.KEY_VALUE, b'","a":', 2, b',"b":', 0, b',"c":', 2, 1, b"}")
+    template = (b'{"id":"', merging.KEY_VALUE, b'","a":', 2, b',"b":', 0, b',"c":', 2, 1, b"}")
     kinds = ((b"{", template), (b"#", (0, 1, 2)))
     lines = [key.hex().encode() + (b'{"spelt":1}' if values is None else b"\x02" + b"\x1f".join(values)) for key, values, _ in rows]
     lines += [key.hex().encode() + b"-" for key, _, lost in rows if lost]
@@ -166,9 +166,10 @@ def test_rows_are_spelt_by_a_template_as_in_python(rows: list[tuple[bytes, list[
     wanted += [(b"".join(b"".join(one) + b"\n" for one in others), len(others))]
     assert PARTS.merge_rows([block], kinds) == wanted
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merging, "_COMPILED", None)
         patch.setattr(parts, "_COMPILED", None)
         patch.setattr(parts, "read_ranges", lambda ranges: ranges)
-        assert parts.merge_rows([block], kinds) == wanted  # type: ignore[list-item]
+        assert merging.merge_rows([block], kinds) == wanted  # type: ignore[list-item]
 
 
 def test_a_line_of_other_values_than_its_template_names_is_refused() -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from distill.compiled import find_compiled
 from distill.errors import DamagedPartError
 from distill.hashing import short_hash
-from distill.units import parts, quotes
-from distill.units.parts import KEY_VALUE, PartWriter, merge_rows, whole_range
+from distill.units import merging, quotes
+from distill.units.merging import KEY_VALUE, merge_rows
+from distill.units.parts import PartWriter, whole_range
 from distill.units.quotes import QuotedUnit, Quotes, may_quote, save_units
 from tests.harness import CONFIG, DODO, Project, many_outcomes
 from tests.test_incremental import INLINE, LOG, SMALL, append, part_files, small_project
@@ -61,7 +62,7 @@ def test_a_quoted_text_comes_back(tmp_path_factory: pytest.TempPathFactory, way:
     part = writer.save(str(folder / "part"), {})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts, "_COMPILED", way)
+        patch.setattr(merging, "_COMPILED", way)
         found = merge_rows([whole_range(part, "rows")], KINDS, Quotes(str(folder / "units")))
 
     assert found == [(b"".join(expected), len(expected))]
@@ -83,7 +84,7 @@ def test_what_is_not_there_is_a_damaged_part(
     writer = PartWriter()
     writer.keyed["rows"].append(b"0" * 32 + b"\x02" + quote(name, offset, text) + b"\x1f1")
     part = writer.save(str(tmp_path / "part"), {})
-    monkeypatch.setattr(parts, "_COMPILED", way)
+    monkeypatch.setattr(merging, "_COMPILED", way)
 
     with pytest.raises(DamagedPartError, match="quotes"):
         merge_rows([whole_range(part, "rows")], KINDS, Quotes(str(tmp_path / "units")))

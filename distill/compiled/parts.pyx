@@ -251,12 +251,18 @@ cdef class Table:
 
     def take(self, int first, int last):
         """Return the fields of the `Range` of some slots, and their sums; None where they hold nothing."""
+        found, told = take_span([self], first, last)
+        return (found[0], told) if found else None
+
+    cdef int _take(self, int first, int last, list found, buffer *told) except -1:
+        """Add the fields of the `Range` of some slots and their sums, where they hold anything."""
         cdef uint32_t ends[SLOTS]
-        cdef uint8_t sums[SLOTS * SUM]
         cdef uint32_t start = 0
         cdef int slot, place, count = 0
         if not 0 <= first <= last <= SLOTS or first < self.window:
             raise ValueError("no such slots")
+        if make_room(told, (last - first) * SUM):
+            raise MemoryError
         for slot in range(first, last):
             self._reach(slot)
             place = slot - self.window
@@ -264,16 +270,31 @@ cdef class Table:
                 start = self.slots[place]
             if self.slots[place + 1] != self.slots[place]:
                 ends[count] = self.slots[place + 1] - start
-                memcpy(sums + count * SUM, self.sums + self.sum * SUM, SUM)
+                put(told, <const char *>self.sums + self.sum * SUM, SUM)
                 self.sum += 1
                 count += 1
         if count == 0:
-            return None
-        told = PyBytes_FromStringAndSize(<char *>sums, count * SUM)
-        place_of = (self.path, self.offset + start, ends[count - 1])
-        if not self.fresh:
-            place_of += (PyBytes_FromStringAndSize(<const char *>ends, count * sizeof(uint32_t)), told)
-        return place_of, told
+            return 0
+        if self.fresh:
+            found.append((self.path, self.offset + start, ends[count - 1]))
+            return 0
+        sums = PyBytes_FromStringAndSize(told.data + told.size - count * SUM, count * SUM)
+        found.append((self.path, self.offset + start, ends[count - 1], PyBytes_FromStringAndSize(<char *>ends, count * sizeof(uint32_t)), sums))
+        return 0
+
+
+def take_span(list tables not None, int first, int last):
+    """Return the fields of the `Range` of some slots in every table that holds anything there, and their sums, joined."""
+    cdef Table table
+    cdef buffer told
+    cdef list found = []
+    told.data, told.size, told.room = NULL, 0, 0
+    try:
+        for table in tables:
+            table._take(first, last, found, &told)
+        return found, PyBytes_FromStringAndSize(told.data, told.size)
+    finally:
+        free_buffer(&told)
 
 
 cdef int _read_at(int handle, char *into, size_t size, size_t place) except -1:

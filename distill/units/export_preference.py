@@ -21,8 +21,9 @@ from distill.units.exports import Export, grouped, run_export
 from distill.units.guard import permits
 from distill.units.jobs import Context
 from distill.units.lean import decode_lean
+from distill.units.merging import KEY_VALUE
 from distill.units.outputs import Target
-from distill.units.parts import KEY, KEY_VALUE, PartWriter, sort_lines
+from distill.units.parts import KEY, PartWriter, sort_lines
 from distill.units.quotes import quotes_of
 
 __all__ = ["EXPORT", "PAIR_ROW", "render_pair", "run_units"]

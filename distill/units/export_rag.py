@@ -22,8 +22,9 @@ from distill.units.exports import Export, Spreader, spread_corpus
 from distill.units.guard import answer_group, check_exports, document_permits
 from distill.units.jobs import Context, Job, Piece, place_of, read_unit
 from distill.units.lean import decode_whole
+from distill.units.merging import KEY_VALUE
 from distill.units.outputs import Outputs, Target
-from distill.units.parts import KEY_VALUE, Part, PartWriter, Range, read_range, whole_range
+from distill.units.parts import Part, PartWriter, Range, read_range, whole_range
 from distill.units.workshop import Workshop
 
 __all__ = ["EXPORT", "playbooks_unit", "run_units"]

@@ -19,8 +19,9 @@ from distill.units.exports import Export, run_export
 from distill.units.guard import permits
 from distill.units.jobs import Context
 from distill.units.lean import decode_lean
+from distill.units.merging import KEY_VALUE
 from distill.units.outputs import Target
-from distill.units.parts import KEY, KEY_VALUE, PartWriter, sort_lines
+from distill.units.parts import KEY, PartWriter, sort_lines
 
 __all__ = ["EXPORT", "render_rows", "run_units"]
 

@@ -14,7 +14,8 @@ from distill.stages import INDEX
 from distill.targets import Behind, TargetFile, read_blocks
 from distill.units.cutting import Cut, Unit
 from distill.units.jobs import Context, Job, Piece
-from distill.units.parts import EMPTY, KEY, Kind, Part, PartWriter, Range, Section, Template, bucket_ranges, merge_rows, read_lines_of
+from distill.units.merging import Kind, Template, merge_rows
+from distill.units.parts import EMPTY, KEY, Part, PartWriter, Range, Section, bucket_ranges, read_lines_of
 from distill.units.quotes import quotes_of
 from distill.units.seats import Seat, Seats
 from distill.units.workshop import Workshop
@@ -23,7 +24,7 @@ __all__ = ["Outputs", "Target", "copy_rows", "merge_bucket"]
 
 
 _ROOM = 4 << 20
-"""Bytes of rows that are copied at a time: as many as are written at a time when rows are made, so that the pages of the one fit the other."""
+"""Bytes of rows that are copied at a time: as many as are written when rows are made, so that the pages of the one fit the other."""
 _FEW = 16
 """Targets up to which files that were replaced stay open until a thread closes them."""
 

@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +24,8 @@ from distill.units.seats import Seat
 from distill.units.streams import STREAMS
 
 __all__ = [
-    "EMPTY", "KEY", "KEY_VALUE", "ORDERED", "PLAIN", "Bucket", "Kind", "Part", "PartWriter", "Range", "Section", "Template",
-    "bucket_ranges", "load_part", "merge_rows",
-    "read_lines_of", "read_range", "read_ranges", "sort_lines", "span_ranges", "whole_range",
+    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of",
+    "read_range", "read_ranges", "sort_lines", "span_ranges", "whole_range",
 ]  # fmt: skip
 
 KEY = 32
@@ -39,8 +38,6 @@ _INDEX = 4 * (_SLOTS + 1)
 """Bytes of an index before its sums."""
 _SUM = 16
 _BUCKET = 8 << 20
-_LOST = KEY + 1
-"""Length of a line that says that the rows of its key do not stand."""
 _TAIL = 72
 """The length of the footer in 8 bytes and its blake3 in hex."""
 EMPTY = hash_bytes(b"")
@@ -112,13 +109,6 @@ class Bucket(NamedTuple):
     """Slot after its last."""
 
 
-Template = tuple[bytes | int, ...]
-"""How a row is spelt that a part holds as its values: bytes, the place of a value, or `KEY_VALUE` for its key."""
-Kind = tuple[bytes, Template]
-"""Rows of one target: what follows the key in their lines, and how values are spelt."""
-KEY_VALUE = -1
-PLAIN: tuple[Kind, ...] = ((b"", ()),)
-_VALUES, _NEXT = b"\x02", b"\x1f"  # before the values and between them; in JSON both are escaped
 _COMPILED = find_compiled("parts")
 
 
@@ -230,15 +220,14 @@ def load_part(path: str, *, keep: Callable[[Section], bool] = lambda section: Fa
     Its lines are held against their sums when they are read. `keep` tells of lines that are not keyed whether a target holds them.
     """
     try:
-        with Path(path).open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(0, end - _TAIL))
-            tail = file.read(_TAIL)
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            end = os.fstat(handle).st_size
+            tail = os.pread(handle, _TAIL, max(0, end - _TAIL))
             size = int.from_bytes(tail[:8], "little")
-            if end < size + _TAIL:
-                return None
-            file.seek(end - _TAIL - size)
-            footer = file.read(size)
+            footer = os.pread(handle, size, end - _TAIL - size) if end >= size + _TAIL else b""
+        finally:
+            os.close(handle)
         if hash_bytes(footer).encode() != tail[8:]:
             return None
         part = msgspec.msgpack.decode(footer, type=Part)
@@ -272,9 +261,15 @@ def span_ranges(parts: Sequence[Part], spans: Iterable[tuple[int, int]], *sectio
     for first, last in spans:
         for table in tables if before < first else ():
             table.take(before, first)
-        taken = [taken for table in tables if (taken := table.take(first, last)) is not None]
+        taken, sums = (_take_span if _COMPILED is None else _COMPILED.take_span)(tables, first, last)
         before = last
-        yield Bucket([Range(*one) for one, _ in taken], hash_bytes(b"".join([sums for _, sums in taken])), first, last)
+        yield Bucket(list(starmap(Range, taken)), hash_bytes(sums), first, last)
+
+
+def _take_span(tables: list[Any], first: int, last: int) -> tuple[list[tuple[Any, ...]], bytes]:
+    """Return the fields of the `Range` of some slots in every table that holds anything there, and their sums, joined."""
+    taken = [taken for table in tables if (taken := table.take(first, last)) is not None]
+    return [one for one, _ in taken], b"".join([sums for _, sums in taken])
 
 
 class _Table:
@@ -361,37 +356,3 @@ def sort_lines(blocks: list[bytes]) -> list[bytes]:
         lines: list[bytes] = _COMPILED.sort_blocks(blocks)
         return lines
     return sorted(line for block in blocks for line in block.split(b"\n")[:-1])
-
-
-def merge_rows(ranges: Sequence[Range], kinds: tuple[Kind, ...] = PLAIN, quotes: Any = None) -> list[tuple[bytes, int]]:
-    """Return, for every kind, the rows of a bucket in the order of their keys, without the keys, and how many there are.
-
-    A row starts at the brace, behind a key that the mark of its kind follows, or is spelt by the template of every kind, with what
-    `quotes` looks up of the evidence; a line that is one byte longer than a key says that the rows of that key do not stand.
-
-    Raises:
-        DamagedPartError: something that is quoted is not there.
-    """
-    if _COMPILED is not None:
-        try:
-            merged: list[tuple[bytes, int]] = _COMPILED.merge_rows(read_ranges(ranges), kinds, quotes and quotes.place_of)
-        except EOFError as err:
-            raise DamagedPartError(f"{ranges[0].path}: quotes more than the evidence holds: {err}") from err
-        return merged
-    lines = read_lines_of(ranges)
-    lost = {line[:KEY] for line in lines if len(line) == _LOST}
-    stand = [line for line in lines if line[:KEY] not in lost]
-    found: list[tuple[bytes, int]] = []
-    for mark, template in kinds:
-        rows = [_spell(line, template) for line in stand if line.startswith((mark, _VALUES), KEY)]
-        data = b"".join(rows)
-        found.append((quotes.spell(data) if quotes is not None else data, len(rows)))
-    return found
-
-
-def _spell(line: bytes, template: Template) -> bytes:
-    if line[KEY : KEY + 1] != _VALUES:
-        return line[line.index(b"{") :] + b"\n"
-    values = line[KEY + 1 :].split(_NEXT)
-    pieces = [piece if isinstance(piece, bytes) else line[:KEY] if piece == KEY_VALUE else values[piece] for piece in template]
-    return b"".join([*pieces, b"\n"])

@@ -92,17 +92,19 @@ class Seats:
 
     def __init__(self, folder: Path, project: Path) -> None:
         """Take a folder for the lengths, and that of the project."""
-        self._project, self._lengths = project, folder / f"lengths{TEMPORARY}{os.getpid()}"
-        self._lengths.write_bytes(b"")
+        self._project, self._lengths = project, str(folder / f"lengths{TEMPORARY}{os.getpid()}")
+        Path(self._lengths).write_bytes(b"")
         self._targets: tuple[str, ...] = ()
+        self._temporary: tuple[str, ...] = ()
         self._first = self._next = 0
 
     def give(self, *targets: str) -> list[Seat]:
         """Return the next seat in every target; those of the same targets are asked for one after the other."""
         if targets != self._targets:
             self._targets, self._first = targets, self._next
+            self._temporary = tuple(str(temporary_of(self._project / target)) for target in targets)
         start, self._next = self._next, self._next + len(targets)
         return [
-            Seat(target, str(temporary_of(self._project / target)), str(self._lengths), self._first + i, start + i, len(targets))
-            for i, target in enumerate(targets)
+            Seat(target, temporary, self._lengths, self._first + i, start + i, len(targets))
+            for i, (target, temporary) in enumerate(zip(targets, self._temporary, strict=True))
         ]

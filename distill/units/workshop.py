@@ -78,6 +78,7 @@ class Workshop:
         """Sweep what a killed run left and start the engine."""
         self.stage, self.work = stage, work
         self.folder = work.project / PARTS / stage.name
+        self._place_of_parts = str(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.cuts = Cuts(work.project / PARTS / "cuts")
         self._sweep()
@@ -239,7 +240,7 @@ class Workshop:
 
     def _start(self, job: Job, stands: Stands, sitting: Sitting | None) -> _Shared:
         key = row_id(job.function, self.work.identity, *job.digests)
-        path = str(self.folder / key)
+        path = f"{self._place_of_parts}/{key}"
         self._used.add(key)
         targets = tuple(target for target, _ in job.rows) if sitting is not None else ()
         together = job.together or len(targets) == 1
