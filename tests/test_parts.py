@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distill.compiled import find_compiled
 from distill.errors import DamagedPartError
 from distill.hashing import hash_bytes
 from distill.units import parts
@@ -150,6 +151,27 @@ def test_buckets_hold_every_line_once(tmp_path_factory: pytest.TempPathFactory, 
     assert lines == sorted(line for one in several for line in one)
     assert all(one for one in found)
     assert max(Counter(key for one in found for key in {line[:KEY] for line in one}).values(), default=1) == 1
+
+
+@pytest.mark.skipif(find_compiled("parts") is None, reason="not built")
+@given(several=st.lists(KEYED, max_size=4), bucket=st.integers(1, 300), carried=st.booleans())
+def test_loops_and_python_give_the_same_buckets(
+    tmp_path_factory: pytest.TempPathFactory, several: list[list[bytes]], bucket: int, *, carried: bool
+) -> None:
+    """Every bucket has the same ranges, sums and digest with the compiled loops and without them."""
+    folder = tmp_path_factory.mktemp("parts")
+    made = [write_part(folder / str(number), list(lines)) for number, lines in enumerate(several)]
+    if carried:
+        made = [part for one in made if (part := load_part(one.path)) is not None]
+    found = []
+    for way in (find_compiled("parts"), None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parts, "_BUCKET", bucket)
+            patch.setattr(parts, "_COMPILED", way)
+            found.append(list(bucket_ranges(made, "rows")))
+
+    assert found[0] == found[1]
+    assert all(bool(one.sums) == carried for each in found[0] for one in each.ranges)
 
 
 def test_a_bucket_takes_several_sections(tmp_path: Path) -> None:
