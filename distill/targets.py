@@ -63,6 +63,12 @@ class Behind:
             error, self._error = self._error, None
             raise error
 
+    def leave(self) -> None:
+        """Let what was asked be done without waiting for it."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread = None
+
     def drop(self) -> None:
         """Wait for what is being done and do no more."""
         self._error = self._error or InterruptedError()
@@ -172,9 +178,11 @@ class TargetFile:
         put back moves its ctime.
         """
         held = _hold(self.final) if behind is not None else -1
-        self.temporary.replace(self.final)
-        if behind is not None and held >= 0:
-            behind.ask(partial(os.close, held))
+        try:
+            self.temporary.replace(self.final)
+        finally:
+            if behind is not None and held >= 0:
+                behind.ask(partial(os.close, held))
         now, then = self.final.stat(), self._written
         same = then is not None and (now.st_size, now.st_ino, now.st_mtime_ns) == (self.hasher.bytes, then.st_ino, then.st_mtime_ns)
         fine = now.st_mtime_ns % _SECOND_NS and now.st_ctime_ns - now.st_mtime_ns > _TICK_NS  # whole seconds: a coarse clock

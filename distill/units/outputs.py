@@ -223,6 +223,7 @@ class Outputs:
             if self.cuts.get(path):
                 hasher = file.hasher
                 self._shop.cuts.save(Cut(hasher.blake3, hasher.sha256, hasher.bytes, self.cuts[path]))
+        self._behind.leave()
 
     def discard(self) -> None:
         """Take every temporary file away."""
