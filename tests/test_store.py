@@ -225,6 +225,21 @@ def test_what_is_dropped_is_not_done(tmp_path: Path) -> None:
     assert done == ["first"]
 
 
+def test_a_pipe_in_the_place_of_a_target_is_not_waited_for(tmp_path: Path) -> None:
+    """What lies where a target goes is opened to let go of it, and a pipe there, whose writer never comes, is replaced like a file."""
+    (tmp_path / "rows").write_bytes(b"row\n")
+    os.mkfifo(tmp_path / "target")
+    behind = Behind()
+    target = TargetFile(tmp_path, "target", behind)
+
+    target.write_range(str(tmp_path / "rows"), 0, 4, 1)
+    target.close()
+    target.publish(behind)
+    behind.wait()
+
+    assert (tmp_path / "target").read_bytes() == b"row\n"
+
+
 def test_a_target_is_not_read_again(tmp_path: Path) -> None:
     """The state of a target is told where its last write is older than its rename by more than a tick, and by nobody else."""
     targets = [TargetFile(tmp_path, name) for name in ("young", "settled", "written by others")]
