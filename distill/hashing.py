@@ -71,7 +71,7 @@ def record_ids(*head: str | None) -> Callable[[bytes], str]:
     return finish
 
 
-def join_parts(*parts: str | None) -> bytes:
+def join_parts(*parts: str | bytes | None) -> bytes:
     """Return parts as they are hashed, each preceded by its length (law 1)."""
     return _join(parts)
 

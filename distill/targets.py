@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from distill.errors import InputError
-from distill.hashing import FileHasher
+from distill.hashing import FileHasher, hash_file
 from distill.plan import TEMPORARY
 
 __all__ = ["Behind", "TargetFile", "read_blocks", "sync_files", "temporary_of", "write_whole"]
@@ -166,9 +166,28 @@ class TargetFile:
         except OSError as err:
             raise self._named(err) from err
 
-    def rewritten(self) -> None:
-        """Take note that something else has written the temporary file anew, to its end."""
-        self._written = self.temporary.stat()
+    def leave(self) -> Path:
+        """Leave the temporary file to something that writes files itself; return where."""
+        self._before.forget(0)  # all of it
+        self.close()
+        self.temporary.unlink()
+        return self.temporary
+
+    def take_whole(self, records: int) -> None:
+        """Take the temporary file as something else has written it, to its end; it is hashed behind us."""
+        self.records, self._written = records, self.temporary.stat()
+        handle = os.open(self.temporary, os.O_RDONLY)
+        try:
+            _begin_sync(handle)
+        finally:
+            os.close(handle)
+        if self._behind is not None:
+            self._behind.ask(self._hash_whole)
+        else:
+            self._hash_whole()
+
+    def _hash_whole(self) -> None:
+        self.hasher = hash_file(self.temporary, sha256=True)
 
     def publish(self, behind: Behind | None = None) -> os.stat_result | None:
         """Put the file in its place; return its state there, or None where the clock cannot tell whether it is as we left it.
@@ -207,7 +226,7 @@ class _Replaced:
         self._handle, self._place = _hold(path), 0
 
     def forget(self, length: int) -> None:
-        """Let go of the next bytes; what is still to be read of them comes from the disk."""
+        """Let go of the next bytes, or with 0 of all that follow; what is still to be read of them comes from the disk."""
         if self._handle >= 0 and hasattr(os, "posix_fadvise"):
             with suppress(OSError):  # a folder, or a system that does not care
                 os.posix_fadvise(self._handle, self._place, length, os.POSIX_FADV_DONTNEED)

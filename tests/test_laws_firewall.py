@@ -35,7 +35,7 @@ INDEX_LEAK = """
 class planted(honest):
     def add(self, rows):
         one, *others = rows
-        super().add([msgspec.structs.replace(one, embedding_text='a wrong answer to the first task'), *others])
+        super().add([msgspec.structs.replace(one, embedding_text=msgspec.Raw(b'"a wrong answer to the first task"')), *others])
 """
 OTHER_ID = """
 def planted(pair):

@@ -233,7 +233,7 @@ def test_an_index_edited_in_place_is_rebuilt(built: Project, project: Project) -
     """SPEC 7, law 11: a row changed in the index through SQLite is noticed, also where a journal file lies beside it."""
     path = project.folder / "exports/index/playbooks.sqlite"
     with closing(sqlite3.connect(path)) as base:
-        base.execute("UPDATE rows SET title = 'forged'")
+        base.execute("UPDATE documents SET title = 'forged'")
         base.commit()
 
     assert project.doit().code == 0

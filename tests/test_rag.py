@@ -14,7 +14,7 @@ from distill.schemas.export_rows import Playbook, RagRow
 from distill.stages import INDEX, PLAYBOOKS, QUARANTINE, RAG
 from distill.stages.export_rag import run
 from distill.stages.extract_playbooks import run as extract
-from distill.stages.index import IndexWriter, check_counts, check_range, hash_index, search_index
+from distill.stages.index import IndexWriter, WordsWriter, check_counts, check_range, hash_index, search_index, take_words
 from distill.stages.index import run as index
 from tests.strategies import chat, fates, made_run, rows_of
 
@@ -137,10 +137,13 @@ def test_every_row_is_indexed() -> None:
 
 def write_index(path: Path, rows: list[RagRow]) -> None:
     """Write the index of rows that come in the order of their ids."""
-    writer = IndexWriter(path)
-    writer.add(rows[:1])
-    writer.add(rows[1:])
-    writer.close()
+    words = path.with_name("words")
+    for writer in (IndexWriter(path), WordsWriter(words)):
+        writer.add(rows[:1])
+        writer.add(rows[1:])
+        writer.close()
+    take_words(path, words)
+    words.unlink()
 
 
 @pytest.mark.parametrize("change", ["nothing", "a changed row", "a missing row", "a row more", "words of a row more"])
@@ -149,11 +152,13 @@ def test_index_is_read_back(tmp_path: Path, change: str) -> None:
     write_index(tmp_path / "base", ROWS)
     base = sqlite3.connect(tmp_path / "base")
     if change == "a changed row":
-        base.execute("UPDATE rows SET embedding_text = 'another' WHERE number = 2")
+        base.execute("UPDATE documents SET embedding_text = 'another' WHERE number = 2")
     elif change == "a missing row":
-        base.execute("DELETE FROM rows WHERE number = 2")
+        base.execute("DELETE FROM documents WHERE number = 2")
     elif change == "a row more":
-        base.execute("INSERT INTO rows SELECT 99, 'more', kind, title, content, tags, source_run_ids, 1, provenance, '' FROM rows LIMIT 1")
+        base.execute(
+            "INSERT INTO documents SELECT 99, 'more', kind, title, content, tags, source_run_ids, 1, provenance, '' FROM rows LIMIT 1"
+        )
     elif change == "words of a row more":
         base.execute("INSERT INTO search (rowid, title, embedding_text) VALUES (99, 'a', 'wrong answer')")
     base.commit()
@@ -178,6 +183,31 @@ def test_index_is_the_same_for_the_same_rows(tmp_path: Path) -> None:
     assert hash_index(tmp_path / "one") == hash_index(tmp_path / "two") != hash_index(tmp_path / "three")
     assert (check_counts(tmp_path / "one", len(ROWS)), check_counts(tmp_path / "none", 0)) == ([], [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["none", "one", "three", "two"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_an_index_has_the_words_of_its_rows(tmp_path: Path, refused: bool) -> None:
+    """SQLite's own check holds the words against the rows; where their tables cannot be copied, the words are found once more."""
+    write_index(tmp_path / "base", ROWS)
+    if refused:
+        write_index(tmp_path / "rows", ROWS)
+        base = sqlite3.connect(tmp_path / "rows")
+        base.execute("DROP TABLE search")
+        base.commit()
+        base.close()
+        sqlite3.connect(tmp_path / "empty").close()
+        take_words(tmp_path / "rows", tmp_path / "empty")
+        (tmp_path / "rows").replace(tmp_path / "base")
+
+    base = sqlite3.connect(tmp_path / "base")
+    base.execute("INSERT INTO search (search, rank) VALUES ('integrity-check', 1)")
+    found = base.execute("SELECT rowid FROM search WHERE search MATCH 'apples' ORDER BY rowid").fetchall()
+    other = base.execute("SELECT count(*) FROM documents WHERE embedding_text IS NULL").fetchone()[0]
+    base.close()
+
+    assert found == [(number,) for number, row in enumerate(ROWS, 1) if "apples" in row.embedding_text]
+    assert check_counts(tmp_path / "base", len(ROWS)) == []
+    assert 0 < other == sum(row.content == row.embedding_text for row in ROWS) < len(ROWS)
 
 
 @pytest.mark.parametrize(

@@ -5,36 +5,45 @@ the logical content (`hash_index`).
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from distill.compiled import find_compiled
 from distill.errors import InputError
-from distill.hashing import MerkleTree, hash_bytes, hash_leaf
+from distill.hashing import MerkleTree, hash_bytes, hash_leaf, join_parts
 from distill.outcome import Outcome, Row
 from distill.schemas.export_rows import RagRow
 from distill.stages import INDEX, RAG
 
-__all__ = ["Checked", "Document", "Hit", "IndexWriter", "check_counts", "check_range", "hash_index", "run", "search_index"]
+__all__ = [
+    "Checked", "Document", "Hit", "IndexWriter", "Texts", "WordsWriter", "check_counts", "check_range", "hash_index", "run", "search_index",
+    "take_words",
+]  # fmt: skip
 
 _COLUMNS = ("id", "kind", "title", "content", "tags", "source_run_ids", "success_score", "provenance", "embedding_text")
 _NAMES = ", ".join(_COLUMNS)
+_CONTENT = 3
+_TABLES = ("data", "idx", "docsize")
+"""Of a full-text index: its words and where they stand, and the lengths of its texts."""
 
+_COMPILED = find_compiled("parts")
 _ENCODE = msgspec.json.Encoder().encode
+_TEXT: Callable[[msgspec.Raw], str] = msgspec.json.Decoder(str).decode
 
 
 class Document(msgspec.Struct, frozen=True, gc=False):
-    """A retrieval row as the index holds it; its lists stay as they are spelt, for they were checked when the row was written."""
+    """A retrieval row as the index takes it; what it holds stays spelt as JSON, for it was checked when the row was written."""
 
-    id: str
+    id: msgspec.Raw
     """Evidence id, or the playbook's id."""
-    kind: str
+    kind: msgspec.Raw
     """What it is made of."""
-    title: str
+    title: msgspec.Raw
     """First line of the task's text."""
-    content: str
+    content: msgspec.Raw
     """What a reader is shown."""
     tags: msgspec.Raw
     """`key=value`, sorted."""
@@ -42,10 +51,19 @@ class Document(msgspec.Struct, frozen=True, gc=False):
     """Runs behind it that passed."""
     success_score: float
     """0..1."""
+    embedding_text: msgspec.Raw
+    """What is embedded; often the content."""
+    provenance: msgspec.Raw
+    """Where it comes from."""
+
+
+class Texts(msgspec.Struct, frozen=True, gc=False):
+    """What is searched of a retrieval row."""
+
+    title: str
+    """First line of the task's text."""
     embedding_text: str
     """What is embedded."""
-    provenance: str
-    """Where it comes from."""
 
 
 Indexed = Document | RagRow
@@ -55,48 +73,111 @@ Indexed = Document | RagRow
 def run(rows: Iterable[Indexed]) -> Iterator[Outcome]:
     """Yield one outcome per retrieval row; all are indexed. `distill.units.index` does the same over units."""
     for row in rows:
-        yield Outcome("accepted", row.id, rows=(Row(INDEX, row.id, row),))
+        name = row.id if isinstance(row, RagRow) else _TEXT(row.id)
+        yield Outcome("accepted", name, rows=(Row(INDEX, name, row),))
 
 
 class IndexWriter:
-    """Writes an index: the rows, in a table that counts them, and over it a full-text index that keeps no text of its own."""
+    """Writes the rows of an index: a table that counts them, which holds a text once that is both shown and embedded.
+
+    Their words are found into a file of their own (`WordsWriter`), so that both are made side by side.
+    """
 
     def __init__(self, path: Path) -> None:
         """Make the tables."""
-        self._base = sqlite3.connect(path, isolation_level=None)
-        for setting in ("page_size = 16384", "journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
-            self._base.execute(f"PRAGMA {setting}")
-        self._base.execute("BEGIN")
-        kinds = ", ".join(f"{name} {'REAL' if name == 'success_score' else 'TEXT'} NOT NULL" for name in _COLUMNS[1:])
-        self._base.execute(f"CREATE TABLE rows (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, {kinds})")
+        self._base = _begin(path)
+        kinds = ", ".join(f"{name} {'REAL' if name == 'success_score' else 'TEXT'} NOT NULL" for name in _COLUMNS[1:-1])
+        self._base.execute(f"CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, {kinds}, embedding_text TEXT)")
+        names = ", ".join(_COLUMNS[:-1])
         self._base.execute(
-            "CREATE VIRTUAL TABLE search USING "
-            "fts5(title, embedding_text, content = 'rows', content_rowid = 'number', tokenize = 'unicode61')"
+            f"CREATE VIEW rows AS SELECT number, {names}, coalesce(embedding_text, content) AS embedding_text FROM documents"  # noqa: S608 -- our own names
         )
-        self._base.execute("INSERT INTO search (search, rank) VALUES ('hashsize', 16777216)")  # fewer merges; the bytes of memory
         self.count = 0
 
     def add(self, rows: Sequence[Indexed]) -> None:
         """Add the next rows; they come in the order of their ids."""
         places = ", ".join("?" * (len(_COLUMNS) + 1))
-        numbered = ((number, *_values(row)) for number, row in enumerate(rows, self.count + 1))
-        self._base.executemany(f"INSERT INTO rows VALUES ({places})", numbered)  # noqa: S608 -- question marks
+        numbered = ((number, *_stored(_values(row))) for number, row in enumerate(rows, self.count + 1))
+        self._base.executemany(f"INSERT INTO documents VALUES ({places})", numbered)  # noqa: S608 -- question marks
         self.count += len(rows)
 
     def close(self) -> None:
-        """Find the words of all rows, and bring everything to the file."""
-        for command in ("rebuild", "optimize"):
-            self._base.execute("INSERT INTO search (search) VALUES (?)", (command,))
+        """Bring everything to the file."""
         self._base.execute("COMMIT")
         self._base.close()
 
 
+class WordsWriter:
+    """Finds the words of the rows of an index."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the full-text index, which keeps no text of its own."""
+        self._base = _begin(path)
+        _create_search(self._base, "content = ''")
+        for setting, value in (("hashsize", 1 << 24), ("automerge", 0), ("crisismerge", 64)):  # the bytes of memory, and fewer merges
+            self._base.execute("INSERT INTO search (search, rank) VALUES (?, ?)", (setting, value))
+        self._count = 0
+
+    def add(self, rows: Sequence[Texts | RagRow]) -> None:
+        """Add the texts of the next rows."""
+        numbered = ((number, row.title, row.embedding_text) for number, row in enumerate(rows, self._count + 1))
+        self._base.executemany("INSERT INTO search (rowid, title, embedding_text) VALUES (?, ?, ?)", numbered)
+        self._count += len(rows)
+
+    def close(self) -> None:
+        """Bring all words together, and to the file."""
+        self._base.execute("INSERT INTO search (search) VALUES ('optimize')")
+        self._base.execute("COMMIT")
+        self._base.close()
+
+
+def take_words(path: Path, words: Path) -> None:
+    """Give an index of rows the words that were found in them.
+
+    SQLite keeps them in tables, which are copied. Where a system lets nobody write to those, the words are found once more.
+    """
+    base = _begin(path, words)
+    _create_search(base, "content = 'rows', content_rowid = 'number'")
+    try:
+        for table in _TABLES:
+            base.execute(f"DELETE FROM main.search_{table}")  # noqa: S608 -- our own names
+            base.execute(f"INSERT INTO main.search_{table} SELECT * FROM words.search_{table}")  # noqa: S608 -- likewise
+    except sqlite3.OperationalError:
+        base.execute("INSERT INTO search (search) VALUES ('rebuild')")
+    base.execute("COMMIT")
+    base.close()
+
+
+def _create_search(base: sqlite3.Connection, content: str) -> None:
+    base.execute(f"CREATE VIRTUAL TABLE search USING fts5(title, embedding_text, {content}, tokenize = 'unicode61')")
+
+
+def _begin(path: Path, words: Path | None = None) -> sqlite3.Connection:
+    """Open a file that nobody else knows yet, and the words beside it."""
+    base = sqlite3.connect(path, isolation_level=None)
+    for setting in ("page_size = 16384", "journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
+        base.execute(f"PRAGMA {setting}")
+    if words is not None:
+        base.execute("ATTACH ? AS words", (str(words),))
+    base.execute("BEGIN")
+    return base
+
+
 def _values(row: Indexed) -> list[str | float]:
-    if isinstance(row, Document):
-        tags, runs = bytes(row.tags).decode(), bytes(row.source_run_ids).decode()
-    else:
+    """Return the columns of a row."""
+    if isinstance(row, RagRow):
         tags, runs = _ENCODE(row.tags).decode(), _ENCODE(row.source_run_ids).decode()
-    return [row.id, row.kind, row.title, row.content, tags, runs, row.success_score, row.provenance, row.embedding_text]
+        return [row.id, row.kind, row.title, row.content, tags, runs, row.success_score, row.provenance, row.embedding_text]
+    tags, runs, content = bytes(row.tags).decode(), bytes(row.source_run_ids).decode(), _TEXT(row.content)
+    embedded = content if row.embedding_text == row.content else _TEXT(row.embedding_text)
+    texts = (_TEXT(row.id), _TEXT(row.kind), _TEXT(row.title), content, tags, runs)
+    return [*texts, row.success_score, _TEXT(row.provenance), embedded]
+
+
+def _stored(values: list[str | float]) -> list[str | float | None]:
+    """Return the columns as the table holds them: a text that is shown and embedded stands there once."""
+    *others, embedded = values
+    return [*others, None if embedded == values[_CONTENT] else embedded]
 
 
 class Checked(NamedTuple):
@@ -112,20 +193,37 @@ class Checked(NamedTuple):
 
 def check_range(path: Path, rows: Sequence[Indexed], first: int) -> Checked:
     """Hold a range of an index, from row `first` on, against the retrieval rows that should stand there."""
-    found: list[str] = []
     base = _open(path)
     try:
-        query = f"SELECT number, {_NAMES} FROM rows WHERE number BETWEEN ? AND ? ORDER BY number"  # noqa: S608 -- our own names
-        held = {number: row for number, *row in base.execute(query, (first, first + len(rows) - 1))}
+        query = f"SELECT number, {_NAMES} FROM documents WHERE number BETWEEN ? AND ? ORDER BY number"  # noqa: S608 -- our own names
+        held = base.execute(query, (first, first + len(rows) - 1)).fetchall()
     finally:
         base.close()
+    spelt = [_ENCODE(row[1:] if row[-1] is not None else (*row[1:-1], row[1 + _CONTENT])) for row in held]
+    good = len(held) == len(rows) and all(_spell(row) == text for row, text in zip(rows, spelt, strict=True))
+    found = [] if good else _compare({number: row for number, *row in held}, rows, first)
+    return Checked(found, [row[1] for row in held], _leaves([row[1] for row in held], spelt))
+
+
+def _spell(row: Indexed) -> bytes:
+    """Return the columns of a row as a list in JSON; those of a document are spelt as they came."""
+    if isinstance(row, RagRow):
+        return _ENCODE(_values(row))
+    tags, runs, score = _ENCODE(bytes(row.tags).decode()), _ENCODE(bytes(row.source_run_ids).decode()), _ENCODE(row.success_score)
+    texts = (row.id, row.kind, row.title, row.content, tags, runs, score, row.provenance, row.embedding_text)
+    return b"[%b]" % b",".join(texts)
+
+
+def _compare(held: dict[int, list[Any]], rows: Sequence[Indexed], first: int) -> list[str]:
+    """Return where rows of an index are not those that should be there; the same values may be spelt in another way."""
+    found: list[str] = []
     for number, row in enumerate(rows, first):
-        one = held.get(number)
+        one, values = held.get(number), _values(row)
         if one is None:
-            found.append(f"{INDEX}:{number}: [missing_row] there is no row {row.id!r}")
-        elif _values(row) != one:
+            found.append(f"{INDEX}:{number}: [missing_row] there is no row {values[0]!r}")
+        elif _stored(values) != one:
             found.append(f"{INDEX}:{number}: [unknown_row] row {one[0]!r} is not as it stands in {RAG}")
-    return Checked(found, [one[0] for one in held.values()], [_leaf(one) for one in held.values()])
+    return found
 
 
 def check_counts(path: Path, expected: int) -> list[str]:
@@ -138,8 +236,13 @@ def check_counts(path: Path, expected: int) -> list[str]:
     return [f"{INDEX}:1: [missing_row] {counts[0]} rows and {counts[1]} texts, {RAG} holds {expected}"] if counts != [expected] * 2 else []
 
 
-def _leaf(row: Sequence[Any]) -> bytes:
-    return hash_leaf(row[0], hash_bytes(_ENCODE(row)))
+def _leaves(ids: list[str], spelt: list[bytes]) -> list[bytes]:
+    """Return the leaf of every row, many at a time where that is compiled."""
+    if _COMPILED is None:
+        return [hash_leaf(one, hash_bytes(text)) for one, text in zip(ids, spelt, strict=True)]
+    digests = _COMPILED.hash_messages(spelt)
+    leaves: list[bytes] = _COMPILED.hash_messages([b"\0" + join_parts(*both) for both in zip(ids, digests, strict=True)])
+    return leaves
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -151,7 +254,7 @@ def hash_index(path: Path) -> str:
     base, tree = _open(path), MerkleTree()
     try:
         for row in base.execute(f"SELECT {_NAMES} FROM rows ORDER BY id"):  # noqa: S608 -- our own names
-            tree.add(_leaf(row))
+            tree.add(hash_leaf(row[0], hash_bytes(_ENCODE(row))))
     finally:
         base.close()
     return tree.root()

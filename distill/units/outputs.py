@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distill.books import Books
-from distill.hashing import hash_file
 from distill.schemas.stage_receipt import FileState
-from distill.stages import INDEX
 from distill.targets import Behind, TargetFile, read_blocks
 from distill.units.cutting import Cut, Unit
 from distill.units.jobs import Context, Job, Piece
@@ -52,7 +50,6 @@ class Outputs:
     def __init__(self, project: Path, paths: tuple[str, ...], *, shop: Workshop) -> None:
         """Open nothing yet: a project may have more targets than a process may have files."""
         self._project, self._paths, self._shop = project, paths, shop
-        self._index: Any = None
         self.cuts: defaultdict[str, list[Unit]] = defaultdict(list)
         """Units of each target, where it was appended to by units."""
         self.spans: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -178,10 +175,7 @@ class Outputs:
         for path in self._paths:
             if path in self.kept:
                 continue
-            file = self.file(path)
-            file.close()
-            if path == INDEX:
-                self._close_index(file)
+            self.file(path).close()
 
     def states(self) -> list[FileState]:
         """Return the state of every target that was closed, as soon as all are hashed.
@@ -195,24 +189,6 @@ class Outputs:
             hasher = file.hasher
             states.append(FileState(path=path, blake3=hasher.blake3, sha256=hasher.sha256, bytes=hasher.bytes, record_count=file.records))
         return sorted(states, key=lambda state: state.path)
-
-    def index(self) -> Any:
-        """Return the writer of the index, opened when it is first needed."""
-        if self._index is None:
-            from distill.stages.index import IndexWriter  # noqa: PLC0415 -- SQLite only where it is needed
-
-            file = self.file(INDEX)
-            file.close()
-            file.temporary.unlink()
-            self._index = IndexWriter(file.temporary)
-        return self._index
-
-    def _close_index(self, file: TargetFile) -> None:
-        writer = self.index()
-        writer.close()
-        file.rewritten()
-        file.hasher = hash_file(file.temporary, sha256=True)
-        file.records = writer.count
 
     def publish(self) -> None:
         """Put every target in its place, and remember the cuts of those that units were appended to."""
