@@ -16,7 +16,7 @@ cdef enum:
 
 cdef extern from *:
     """
-    #define VALUES "\\x02" /* before the values of a row that a template spells, see distill.units.parts */
+    #define VALUES "\\x02" /* before the values of a row that a template spells, see distill.units.merging */
     #define NEXT "\\x1f" /* between them */
     #define QUOTE "\\x04" /* before a quote, see distill.units.quotes */
     """

@@ -111,6 +111,12 @@ static inline const char *check_string(const char *p, const char *end);
 
 static inline int is_string(span one) { return check_string(one.at, one.at + one.size) == one.at + one.size; }
 
+/* The fields of a provenance; false where it is not written as this build writes it. */
+static inline int read_place(span one, span *place) {
+    return read_fields(one.at, one.at + one.size, PLACE_KEYS, P_COUNT, place) == one.at + one.size && is_string(place[P_FILE])
+        && is_string(place[P_SIG_HASH]);
+}
+
 /* The fields of a line of evidence; false where it is not written as this build writes it. Texts that are read are strings or null. */
 static inline int read_evidence(const char *p, const char *end, span *fields, span *place) {
     static const int texts[] = {E_RUN_ID, E_TASK_ID, E_MODEL, E_INSTRUCTION, E_CONTEXT, E_RESPONSE};
@@ -118,9 +124,7 @@ static inline int read_evidence(const char *p, const char *end, span *fields, sp
     if (after != end || fields[E_ID].size != 34 || !is_string(fields[E_ID]) || !is_string(fields[E_SOURCE])) return 0;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!is_null(fields[texts[i]]) && !is_string(fields[texts[i]])) return 0;
-    const char *inner = fields[E_PROVENANCE].at;
-    if (read_fields(inner, inner + fields[E_PROVENANCE].size, PLACE_KEYS, P_COUNT, place) != after - 1) return 0;
-    return is_string(place[P_FILE]) && is_string(place[P_SIG_HASH]);
+    return read_place(fields[E_PROVENANCE], place);
 }
 
 /* The id of a scored row, 32 digits, and where its verdict starts; false where it is not written as this build writes it. */

@@ -29,6 +29,7 @@ cdef extern from "scan.h" nogil:
     bint is_null(span one)
     const char *skip_string(const char *p, const char *end)
     const char *skip_value(const char *p, const char *end)
+    bint read_place(span one, span *place)
     bint read_evidence(const char *p, const char *end, span *fields, span *place)
     bint read_scored(const char *p, const char *end, const char **id, const char **verdict)
     int32_t read_hex4(const char *p, const char *end)

@@ -16,9 +16,9 @@ from distill.runs import Run
 from distill.schemas.export_rows import Playbook
 from distill.stages import PLAYBOOKS, QUARANTINE, RAG
 from distill.stages.export_rag import keep_out, playbook_outcome, run_outcome
-from distill.stages.extract_playbooks import make_title
 from distill.units.cutting import Unit
 from distill.units.exports import Export, Spreader, spread_corpus
+from distill.units.extract_playbooks import spell_title
 from distill.units.guard import answer_group, check_exports, document_permits
 from distill.units.jobs import Context, Job, Piece, place_of, read_unit
 from distill.units.lean import decode_whole
@@ -55,11 +55,6 @@ def _tags(category: str, model: bytes, source: bytes) -> bytes:
     return b",".join(_ENCODE(tag) for tag in tags if tag)
 
 
-@lru_cache(maxsize=256)
-def _title(asked: bytes) -> bytes:
-    return _ENCODE(make_title(json_text(asked)))
-
-
 def _compiled(spreader: Spreader) -> Any:
     scopes = spreader.scopes
 
@@ -67,7 +62,7 @@ def _compiled(spreader: Spreader) -> Any:
         name = json_text(source)
         return answer_group(scopes.get(name, name), json_text(task_id) if task_id != b"null" else "")
 
-    return _COMPILED and _COMPILED.SpreadDocuments(spreader.fates.of, _ENCODE, spreader.part.keyed, _title, _tags, group_of)
+    return _COMPILED and _COMPILED.SpreadDocuments(spreader.fates.of, _ENCODE, spreader.part.keyed, spell_title, _tags, group_of)
 
 
 def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outcome | None:

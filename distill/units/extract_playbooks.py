@@ -1,6 +1,7 @@
 """extract-playbooks over units: the runs of one group meet by its key, each with its evidence and that of its other rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,9 +18,10 @@ from distill.units.lean import decode_told
 from distill.units.outputs import Target
 from distill.units.parts import KEY, PartWriter, sort_lines
 
-__all__ = ["EXPORT", "run_units"]
+__all__ = ["EXPORT", "run_units", "spell_title"]
 
 _COMPILED = find_compiled("documents")
+_GATHER = find_compiled("playbooks")
 _TEXT: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 _ENCODE = msgspec.json.Encoder().encode
 run_units = run_export
@@ -64,8 +66,30 @@ def _spread(one: Run, lines: list[bytes], config: Any, part: PartWriter) -> Outc
     return None
 
 
+@lru_cache(maxsize=256)
+def spell_title(asked: bytes) -> bytes:
+    """Return the title of a user text, both as JSON."""
+    return _ENCODE(extract_playbooks.make_title(_TEXT(asked)))
+
+
+def _name_of(scope: bytes, group: bytes) -> tuple[bytes, bytes]:
+    """Return the id of a playbook and the name of its group as JSON, from the scope and the group as JSON."""
+    told = _TEXT(scope)
+    name = f"{told}:{_TEXT(group)}" if told else _TEXT(group)
+    return row_id("playbook", name).encode(), _ENCODE(name)
+
+
 def _gather(blocks: list[bytes], context: Context, part: PartWriter) -> Iterator[tuple[Outcome, int]]:
-    for group in grouped(sort_lines(blocks)):
+    groups: Iterable[list[bytes]]
+    if _GATHER is None:
+        groups = grouped(sort_lines(blocks))
+    else:
+        told, silent, groups = _GATHER.Gather(_name_of, spell_title).take(blocks, part.keyed["playbooks"])
+        if told:
+            yield Outcome("accepted", ""), told
+        if silent:
+            yield Outcome("filtered", "", reason="no_playbook"), silent
+    for group in groups:
         for outcome in _gather_group(group, context.config, part):
             yield outcome, 1
 
