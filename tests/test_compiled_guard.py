@@ -68,11 +68,14 @@ PAIR = st.builds(
     st.sampled_from([f"{PLACES[0]}; {PLACES[1]}", f"{PLACES[1]}; {PLACES[0]}", PLACES[0], "; ".join(PLACES), "x; y"]),
 )  # fmt: skip
 DOCUMENT = st.builds(
-    lambda i, j, runs, text, kind: {
-        "id": IDS[i], "kind": kind, "title": "t", "content": "c", "tags": ["a=b"], "source_run_ids": runs, "failed_run_ids": [],
-        "success_score": 0.5, "embedding_text": text, "provenance": PLACES[j],
+    lambda i, j, runs, failed, text, kind, tags, score: {
+        "id": IDS[i], "kind": kind, "title": "t", "content": "c", "tags": tags, "source_run_ids": runs, "failed_run_ids": failed,
+        "success_score": score, "embedding_text": text, "provenance": PLACES[j],
     },
-    NUMBER, NUMBER, st.lists(RUNS, max_size=2), st.sampled_from(["q\n\na", "q\n\nb", "ä"]), st.sampled_from(["run", "run", "playbook"]),
+    NUMBER, NUMBER, st.lists(RUNS, max_size=2), st.one_of(st.just([]), st.lists(RUNS, max_size=2)),
+    st.sampled_from(["q\n\na", "q\n\nb", "ä", ' a  "b" \\', "a\x1bb", ""]), st.sampled_from(["run", "run", "playbook", "pitfalls", "other"]),
+    st.sampled_from([["a=b"], [], ["group=g"], ["group=s:g", "model=m"], ['group=ä"', "group=b"], ["a=b", "group=g"]]),
+    st.sampled_from([0.5, 0.0, 1.0, 2 / 3, 1.5, -0.5, 1e-7, 1, 0]),
 )  # fmt: skip
 DAMAGE = st.one_of(st.none(), st.tuples(st.integers(0, 700), st.binary(max_size=2), st.integers(0, 2)))
 
@@ -101,13 +104,13 @@ def read(path: str, data: bytes, compiled: bool) -> tuple[Any, ...]:
                 first = first or last
         else:
             kinds = {SFT: lambda: GUARD.TrainedReader(held["permits"], True), TURNS: lambda: GUARD.TrainedReader(held["permits"], False),
-                     PAIRS: lambda: GUARD.PairReader(held["pairs"], part.keyed["claims"]), RAG: lambda: GUARD.DocumentReader(held["permits"])}  # fmt: skip
+                     PAIRS: lambda: GUARD.PairReader(held["pairs"], part.keyed["claims"]), RAG: lambda: GUARD.DocumentReader(held["permits"], part.keyed["documents"], guard.key_of_tag, RAG)}  # fmt: skip
             first, last = kinds[path]().take(data, look)
     except SchemaError as err:
         return ("no export", str(err))
     finally:
         patch.undo()
-    claims = part.keyed["claims"].finish()[0] if path == PAIRS else b""
+    claims = part.keyed[{PAIRS: "claims", RAG: "documents"}.get(path, "none")].finish()[0]
     return sorted(found), first, last, sorted(set(claims.split(b"\n")))
 
 
@@ -138,3 +141,19 @@ def test_a_good_export_is_read_without_python() -> None:
     permits = b"".join(line + b"\n" for line in sorted(guard.claim_line(IDS[i], PLACES[i], f"run-{i}", "imitate") for i in (0, 1)))
 
     assert GUARD.TrainedReader([permits], True).take(b"".join(ENCODE(row) + b"\n" for row in rows), None) == tuple(sorted(IDS[:2]))
+
+
+def test_good_documents_are_read_without_python() -> None:
+    """Documents of runs and of groups are looked at by the compiled loop alone; what a group embeds is written down as Python does."""
+    place, text = PLACES[0], "q\n\na"
+    common = {"title": "t", "content": "c", "failed_run_ids": [], "provenance": place}
+    rows = [
+        {"id": IDS[0], "kind": "run", "tags": [], "source_run_ids": ["run-0"], "success_score": 0.85, "embedding_text": text},
+        {"id": "f" * 32, "kind": "playbook", "tags": ["group=s:g"], "source_run_ids": ["r"], "success_score": 2 / 3, "embedding_text": ' a  "b"'},
+    ]  # fmt: skip
+    order = ("id", "kind", "title", "content", "tags", "source_run_ids", "failed_run_ids", "success_score", "embedding_text", "provenance")
+    data = b"".join(ENCODE({name: {**common, **row}[name] for name in order}) + b"\n" for row in rows)
+    permit, told = guard.claim_line(IDS[0], place, "run-0", guard.embedded(ENCODE(text))), find_compiled("parts").Lines()
+
+    assert GUARD.DocumentReader([permit + b"\n"], told, guard.key_of_tag, RAG).take(data, None) == (IDS[0], "f" * 32)
+    assert told.finish()[0] == guard.group_key("s:g") + b"C" + ENCODE(['a "b"', f"{RAG}: row {'f' * 32}"]) + b"\n"

@@ -8,7 +8,8 @@ from distill.compiled.exports cimport KEY, MARGIN, NEXT, VALUES, Ending, Row, Sp
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, E_ATTEMPTS, E_CONTEXT, E_CORRECTED, E_ERRORS, E_ID, E_INSTRUCTION, E_LESSONS, E_MESSAGES, E_MODEL, E_PROVENANCE,
-    E_REFERENCE, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE, E_TAGS, E_TASK_ID, PUT, PUT_SPAN, b3_hash_many, b3_message, buffer, free_buffer, is_null, is_text, make_room, put, put_hex, span, write_normal,
+    E_REFERENCE, E_RESPONSE, E_RUN_ID, E_SIGNALS, E_SOURCE, E_TAGS, E_TASK_ID, PUT, PUT_SPAN, b3_hash_many, b3_message, buffer, free_buffer, is_null, is_text, make_room, put, put_hex, put_normal, span,
+    write_normal,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -18,7 +19,7 @@ cdef enum:
     HASH = 32
 
 cdef struct Hashed:
-    size_t content  # where it starts among the rows
+    size_t content  # where it starts among the texts
     size_t size
     size_t place  # where the digits of its hash go among the permits
 
@@ -29,7 +30,7 @@ cdef class SpreadDocuments(Spread):
     cdef Lines rows, permits, answers
     cdef object title_of, tags_of, group_of
     cdef bytes asked_before, title, task, source, group
-    cdef buffer hashed, normal
+    cdef buffer hashed, normal, embedded
 
     def __init__(self, fate_of, encode, keyed, title_of, tags_of, group_of):
         """Take also what gives, as bytes: the title of a user text, the tags of a category, model and source, the key of a task's answers."""
@@ -41,6 +42,7 @@ cdef class SpreadDocuments(Spread):
     def __dealloc__(self):
         free_buffer(&self.hashed)
         free_buffer(&self.normal)
+        free_buffer(&self.embedded)
 
     cdef bint _looks(self) noexcept:
         return True
@@ -84,19 +86,14 @@ cdef class SpreadDocuments(Spread):
         if make_room(body, 2 * size + PyBytes_GET_SIZE(self.group) + MARGIN):
             raise MemoryError
         put_bytes(body, self.group)
-        PUT(body, 'P"')
-        for i in range(size):
-            if normal[i] == c'"' or normal[i] == c"\\":
-                PUT(body, "\\")
-            put(body, normal + i, 1)
-        PUT(body, '"')
+        PUT(body, "P")
+        put_normal(body, normal, size)
         self.answers.end()
         return True
 
     cdef int _put_document(self, Row *row, Ending ending, size_t size) except -1:
         cdef span *fields = row.fields
         cdef span asked
-        cdef Hashed one
         cdef buffer *body
         asked.at, asked.size = self.asked.data, self.asked.size
         if not is_same(self.asked_before, asked):
@@ -111,11 +108,12 @@ cdef class SpreadDocuments(Spread):
         PUT(body, VALUES)
         put_bytes(body, self.title)
         PUT(body, NEXT)
-        one.content = body.size
-        put(body, asked.at, asked.size - 1)
-        PUT(body, "\\n\\n")
-        put(body, fields[E_RESPONSE].at + 1, fields[E_RESPONSE].size - 1)
-        one.size = body.size - one.content
+        if is_empty(fields[E_CONTEXT]) or is_empty(fields[E_INSTRUCTION]):
+            self._put_text(body, _inside(fields[E_INSTRUCTION]))
+        else:
+            put(body, asked.at + 1, asked.size - 2)
+        PUT(body, NEXT)
+        self._put_text(body, _inside(fields[E_RESPONSE]))
         PUT(body, NEXT)
         put_bytes(body, tags)
         if not is_empty(fields[E_TASK_ID]):
@@ -129,12 +127,22 @@ cdef class SpreadDocuments(Spread):
         put(body, self.where.data, self.where.size)
         self.rows.end()
         if ending.embedded:
-            self._permit(row, &one, size)
+            self._permit(row, size)
         return 0
 
-    cdef int _permit(self, Row *row, Hashed *one, size_t size) except -1:
+    cdef int _permit(self, Row *row, size_t size) except -1:
         """Permit a document that embeds just this text; its hash is put in when all are taken."""
         cdef buffer *body = self._room(self.permits, size)
+        cdef buffer *text = &self.embedded
+        cdef span answer = row.fields[E_RESPONSE]
+        cdef Hashed one
+        if make_room(text, self.asked.size + answer.size + 4):
+            raise MemoryError
+        one.content = text.size
+        put(text, self.asked.data, self.asked.size - 1)
+        PUT(text, "\\n\\n")
+        put(text, answer.at + 1, answer.size - 1)
+        one.size = text.size - one.content
         put(body, row.fields[E_ID].at + 1, KEY)
         PUT(body, "[")
         put(body, self.where.data, self.where.size)
@@ -146,7 +154,7 @@ cdef class SpreadDocuments(Spread):
         PUT(body, '"]')
         if make_room(&self.hashed, sizeof(Hashed)):
             raise MemoryError
-        put(&self.hashed, <const char *>one, sizeof(Hashed))
+        put(&self.hashed, <const char *>&one, sizeof(Hashed))
         return self.permits.end()
 
     cdef int _finish(self) except -1:
@@ -159,7 +167,7 @@ cdef class SpreadDocuments(Spread):
             if messages == NULL or digests == NULL:
                 raise MemoryError
             for i in range(count):
-                messages[i].data, messages[i].length = <const uint8_t *>self.rows.body.data + each[i].content, each[i].size
+                messages[i].data, messages[i].length = <const uint8_t *>self.embedded.data + each[i].content, each[i].size
             b3_hash_many(messages, count, digests, HASH)
             for i in range(count):
                 out.data, out.size, out.room = self.permits.body.data, each[i].place, 0
@@ -167,8 +175,14 @@ cdef class SpreadDocuments(Spread):
         finally:
             free(messages)
             free(digests)
-        self.hashed.size = 0
+        self.hashed.size = self.embedded.size = 0
         return 0
+
+
+cdef inline span _inside(span text) noexcept nogil:
+    """Return a JSON string without its quotes."""
+    text.at, text.size = text.at + 1, text.size - 2
+    return text
 
 
 cdef class SpreadMembers(Spread):

@@ -8,10 +8,10 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from distill.compiled.parts cimport Lines, Sorted
-from distill.compiled.rows cimport HASH, Document, Paired, Trained, read_document, read_pair, read_trained, split_place
+from distill.compiled.rows cimport HASH, Document, GroupDocument, Paired, Trained, read_document, read_group, read_pair, read_trained, split_place
 from distill.compiled.scan cimport (
-    DISTILL_SOURCE, PUT, PUT_SPAN, b3_hash_many, b3_message, buffer, compare_lines, first_of, free_buffer, line, make_room, put, put_hex, span,
-    write_normal,
+    DISTILL_SOURCE, PUT, PUT_SPAN, b3_hash_many, b3_message, buffer, compare_lines, first_of, free_buffer, line, make_room, put, put_hex,
+    put_normal, span, write_normal,
 )
 
 SOURCE = DISTILL_SOURCE
@@ -137,12 +137,47 @@ cdef bint _is_permitted(buffer *claim, Sorted permits, const char *identity, spa
 
 
 cdef class DocumentReader(Reader):
-    """Reads documents of runs, and holds each against what may be embedded of its run."""
+    """Reads documents: holds each of a run against what may be embedded of it, and writes down what those of groups embed."""
 
     cdef Sorted permits
+    cdef Lines documents
+    cdef object key_of
+    cdef bytes path
+    cdef buffer normal
 
-    def __init__(self, list permits):
-        self.permits = Sorted(permits)
+    def __init__(self, list permits, Lines documents not None, key_of, path):
+        """Take also where the texts of groups go, what gives the key of a group from its tag as JSON, and the path of the export."""
+        self.permits, self.documents, self.key_of, self.path = Sorted(permits), documents, key_of, path.encode()
+
+    def __dealloc__(self):
+        free_buffer(&self.normal)
+
+    cdef bint _is_group(self, const char *p, const char *end, span *identity) except -1:
+        """Tell whether a row is a good document of a group, and write down what it embeds, with white space made one."""
+        cdef GroupDocument row
+        cdef buffer *body = &self.documents.body
+        cdef size_t before = body.size
+        cdef Py_ssize_t size
+        if not read_group(p, end, &row) or memchr(row.id.at, c"\\", row.id.size) != NULL:
+            return False
+        if make_room(&self.normal, row.embedded.size) or make_room(body, 2 * row.embedded.size + row.id.size + PyBytes_GET_SIZE(self.path) + MARGIN):
+            raise MemoryError
+        size = write_normal(row.embedded, self.normal.data)
+        if size < 0:
+            return False
+        key = self.key_of(PyBytes_FromStringAndSize(row.group.at, row.group.size))
+        put(body, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+        PUT(body, "C[")
+        if not put_normal(body, self.normal.data, size):
+            body.size = before
+            return False
+        PUT(body, ',"')
+        put(body, PyBytes_AS_STRING(self.path), PyBytes_GET_SIZE(self.path))
+        PUT(body, ": row ")
+        put(body, row.id.at + 1, row.id.size - 1)
+        PUT(body, "]")
+        identity[0] = row.id
+        return self.documents.end() == 0
 
     cdef bint _is_good(self, const char *p, const char *end, span *identity) except -1:
         cdef Document row
@@ -150,7 +185,9 @@ cdef class DocumentReader(Reader):
         cdef uint8_t digest[HALF]
         cdef char use[HASH + 16]
         cdef buffer said
-        if not read_document(p, end, &row) or row.id.size != KEY + 2 or memchr(row.id.at, c"\\", row.id.size) != NULL:
+        if not read_document(p, end, &row):
+            return self._is_group(p, end, identity)
+        if row.id.size != KEY + 2 or memchr(row.id.at, c"\\", row.id.size) != NULL:
             return False
         identity[0] = row.id
         message.data, message.length = <const uint8_t *>row.embedded.at, row.embedded.size

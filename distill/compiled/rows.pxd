@@ -1,5 +1,5 @@
 # Rows of exports as bytes: read only where they are written as the exports write them and their talk is a good one.
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 from distill.compiled.scan cimport after_string, after_text, is_blank, span
 
@@ -97,6 +97,19 @@ cdef inline const char *strings(const char *p, const char *end, span *first, siz
     return NULL
 
 
+cdef inline const char *share(const char *p, const char *end) noexcept nogil:
+    """Read a number from 0 to 1, as it is spelt without an exponent."""
+    cdef const char *start = p
+    if p == NULL or end - p < 3 or p[1] != c"." or (p[0] != c"0" and p[0] != c"1"):
+        return NULL
+    p += 2
+    while p < end and c"0" <= p[0] <= c"9":
+        if start[0] == c"1" and p[0] != c"0":
+            return NULL
+        p += 1
+    return p if 2 < p - start <= 20 else NULL
+
+
 cdef struct Document:
     span id
     span run_id
@@ -106,7 +119,7 @@ cdef struct Document:
 
 cdef inline bint read_document(const char *p, const char *end, Document *row) noexcept nogil:
     """Read a document of one run; false where it is not written so."""
-    cdef span text, score
+    cdef span text
     cdef size_t count
     p = after_string(p, end, '{"id":', &row.id)
     p = after_text(p, end, ',"kind":"run"')
@@ -116,17 +129,72 @@ cdef inline bint read_document(const char *p, const char *end, Document *row) no
     p = strings(after_text(p, end, ',"source_run_ids":'), end, &row.run_id, &count)
     if p == NULL or count == 0:
         return False
-    p = after_text(p, end, ',"failed_run_ids":[],"success_score":')
-    if p == NULL:
-        return False
-    score.at = p
-    while p < end and (c"0" <= p[0] <= c"9" or p[0] == c"."):
-        p += 1
-    if p == score.at or p[-1] == c"." or score.at[0] == c"." or p - score.at > 8:
-        return False
+    p = share(after_text(p, end, ',"failed_run_ids":[],"success_score":'), end)
     p = after_string(p, end, ',"embedding_text":', &row.embedded)
     p = after_string(p, end, ',"provenance":', &row.place)
     return after_text(p, end, "}") == end
+
+
+cdef struct GroupDocument:
+    span id
+    span group
+    span embedded
+
+
+cdef inline bint have_one_in_common(span names, span others) noexcept nogil:
+    """Tell whether two lists of strings, which have no escapes, have a string in common."""
+    cdef const char *p = names.at + 1
+    cdef const char *end = names.at + names.size
+    cdef const char *q
+    cdef const char *q_end = others.at + others.size
+    cdef const char *stop
+    cdef const char *q_stop
+    while p < end and p[0] == c'"':
+        stop = <const char *>memchr(p + 1, c'"', end - p - 1)
+        q = others.at + 1
+        while q < q_end and q[0] == c'"':
+            q_stop = <const char *>memchr(q + 1, c'"', q_end - q - 1)
+            if q_stop - q == stop - p and memcmp(p, q, stop - p) == 0:
+                return True
+            q = q_stop + 2
+        p = stop + 2
+    return False
+
+
+cdef inline const char *names(const char *p, const char *end, const char *before, span *out) noexcept nogil:
+    """Read a list of strings without escapes after a text that must stand at p."""
+    cdef span first
+    cdef size_t count
+    p = after_text(p, end, before)
+    if p == NULL:
+        return NULL
+    out.at = p
+    p = strings(p, end, &first, &count)
+    if p == NULL or memchr(out.at, c"\\", p - out.at) != NULL:
+        return NULL
+    out.size = p - out.at
+    return p
+
+
+cdef inline bint read_group(const char *p, const char *end, GroupDocument *row) noexcept nogil:
+    """Read a document of a group, whose first tag names it; false where it is not written so, or has a run that passed and failed."""
+    cdef span text, passed, failed
+    cdef const char *kind
+    cdef size_t count
+    p = after_string(p, end, '{"id":', &row.id)
+    kind = after_text(p, end, ',"kind":"playbook"')
+    p = kind if kind != NULL else after_text(p, end, ',"kind":"pitfalls"')
+    p = after_string(p, end, ',"title":', &text)
+    p = after_string(p, end, ',"content":', &text)
+    p = strings(after_text(p, end, ',"tags":'), end, &row.group, &count)
+    if p == NULL or count == 0 or after_text(row.group.at, end, '"group=') == NULL:
+        return False
+    p = names(p, end, ',"source_run_ids":', &passed)
+    p = names(p, end, ',"failed_run_ids":', &failed)
+    p = share(after_text(p, end, ',"success_score":'), end)
+    p = after_string(p, end, ',"embedding_text":', &row.embedded)
+    p = after_string(p, end, ',"provenance":', &text)
+    return after_text(p, end, "}") == end and not have_one_in_common(passed, failed)
 
 
 cdef struct Paired:

@@ -305,6 +305,18 @@ static inline ptrdiff_t write_normal(span text, char *out) {
     return out - start;
 }
 
+/* Put a text as a JSON string; false where it holds what Python must spell. The caller made room for twice its size and two quotes. */
+static inline int put_normal(buffer *b, const char *text, size_t size) {
+    put(b, "\"", 1);
+    for (size_t i = 0; i < size; i++) {
+        if ((unsigned char)text[i] < 0x20) return 0;
+        if (text[i] == '"' || text[i] == '\\') b->data[b->size++] = '\\';
+        b->data[b->size++] = text[i];
+    }
+    put(b, "\"", 1);
+    return 1;
+}
+
 /* Whether a JSON string of our own holds nothing but white space. */
 static inline int is_blank(span text) {
     if (text.size < 2) return 1;

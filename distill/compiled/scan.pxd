@@ -37,6 +37,7 @@ cdef extern from "scan.h" nogil:
     char *write_utf8(char *out, unsigned int code)
     size_t utf8_at(const unsigned char *p, const unsigned char *end)
     Py_ssize_t write_normal(span text, char *out)
+    bint put_normal(buffer *b, const char *text, size_t size)
     bint is_blank(span text)
     const char *check_string(const char *p, const char *end)
     const char *after_text(const char *p, const char *end, const char *text)

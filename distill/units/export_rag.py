@@ -32,11 +32,12 @@ __all__ = ["EXPORT", "playbooks_unit", "run_units"]
 _QUARANTINE = f"{QUARANTINE}/rag.jsonl"
 _PLAYBOOK = row_decoder(Playbook)
 _COMPILED = find_compiled("documents")
+_GROUPS = find_compiled("groups")
 _ENCODE = msgspec.json.Encoder().encode
-_TITLE, _TEXT, _TAGS_AND_RUN, _SCORE, _PLACE = range(5)  # of the document of a run
+_TITLE, _ASKED, _ANSWER, _TAGS_AND_RUN, _SCORE, _PLACE = range(6)  # of the document of a run; both texts without their quotes
 _ROW = (
-    b'{"id":"', KEY_VALUE, b'","kind":"run","title":', _TITLE, b',"content":', _TEXT, b',"tags":[', _TAGS_AND_RUN,
-    b'],"failed_run_ids":[],"success_score":', _SCORE, b',"embedding_text":', _TEXT, b',"provenance":', _PLACE, b"}",
+    b'{"id":"', KEY_VALUE, b'","kind":"run","title":', _TITLE, b',"content":"', _ASKED, rb"\n\n", _ANSWER, b'","tags":[', _TAGS_AND_RUN,
+    b'],"failed_run_ids":[],"success_score":', _SCORE, b',"embedding_text":"', _ASKED, rb"\n\n", _ANSWER, b'","provenance":', _PLACE, b"}",
 )  # fmt: skip
 json_text: Callable[[bytes], str] = msgspec.json.Decoder(str).decode
 
@@ -79,10 +80,15 @@ def _gather(blocks: list[bytes], context: Context, part: PartWriter) -> Iterator
 
 
 EXPORT = Export(
-    frozenset(), lambda one, config: keep_out(one), _spread, _gather, (Target(RAG, ("rows",), _ROW, growth=2),), _QUARANTINE, decode_whole,
-    document_permits, compiled=_compiled, looks=True,
+    frozenset(), lambda one, config: keep_out(one), _spread, _gather, (Target(RAG, ("rows",), _ROW, growth=4),), _QUARANTINE, decode_whole,
+    document_permits, compiled=_compiled, quotes=True, looks=True,
 )  # fmt: skip
 """What is particular to documents for retrieval."""
+
+
+@lru_cache(maxsize=1024)
+def _share(passed: int, runs: int) -> bytes:
+    return _ENCODE(passed / runs)
 
 
 def playbooks_unit(context: Context, payload: tuple[str, Unit, list[Range]]) -> Part:
@@ -91,7 +97,12 @@ def playbooks_unit(context: Context, payload: tuple[str, Unit, list[Range]]) -> 
     books, part = Books(by_file=False), PartWriter()
     leaking = {line.decode() for one in leaks for line in read_range(one).split(b"\n")[:-1]}
     data = read_unit(f"{context.project}/{PLAYBOOKS}", unit, PLAYBOOKS)
-    for line in data.split(b"\n")[:-1]:
+    if _GROUPS is None or leaking:
+        lines = data.split(b"\n")[:-1]
+    else:
+        count, lines = _GROUPS.SpellPlaybooks(_share).take(data, part.keyed["rows"])
+        books.add("accepted", None, times=count)
+    for line in lines:
         outcome = playbook_outcome(_PLAYBOOK(line), leaking)
         books.count(outcome)
         for row in outcome.rows:

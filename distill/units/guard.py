@@ -52,6 +52,7 @@ _SHORT = 20
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder().decode
 _CLAIM, _PERMIT = b"C", b"P"
+_GROUP = "group="
 
 
 class Verdict(NamedTuple):
@@ -145,6 +146,11 @@ def group_key(group: str) -> bytes:
     return row_id("group of the firewall", group).encode()
 
 
+def key_of_tag(tag: bytes) -> bytes:
+    """Return the same from the tag of a document, as JSON."""
+    return group_key(str(_DECODE(tag)).removeprefix(_GROUP))
+
+
 def embedded(text: bytes) -> str:
     """Return the use of a run as a document that embeds just this text, spelt as JSON."""
     return "document " + hash_bytes(text)
@@ -202,7 +208,7 @@ def _compiled_reader(part: PartWriter, reading: Reading) -> Any:
     if _COMPILED is None:
         return None
     if kind is RagRow:
-        return _COMPILED.DocumentReader(read_ranges(reading.permits))
+        return _COMPILED.DocumentReader(read_ranges(reading.permits), part.keyed["documents"], key_of_tag, reading.path)
     if kind is PreferenceRow:
         return _COMPILED.PairReader(read_ranges(reading.pairs), part.keyed["claims"])
     return _COMPILED.TrainedReader(read_ranges(reading.permits), kind is SftRow)
@@ -305,7 +311,7 @@ def _document(part: PartWriter, reading: Reading) -> Claim:
             run_id = row.source_run_ids[0] if row.source_run_ids else ""
             claim = claim_line(row.id, row.provenance, run_id, embedded(_ENCODE(row.embedding_text)))
             return "" if claim in permitted else _unpermitted(claim)
-        group = next((tag.removeprefix("group=") for tag in row.tags if tag.startswith("group=")), "")
+        group = next((tag.removeprefix(_GROUP) for tag in row.tags if tag.startswith(_GROUP)), "")
         documents.append(group_key(group) + _CLAIM + _ENCODE([normalise(row.embedding_text), f"{reading.path}: row {row.id}"]))
         return ""
 
@@ -335,8 +341,10 @@ def embed_bucket(context: Context, payload: tuple[str, list[Range]]) -> Part:
     found: list[str] = []
     for _, group in groupby(read_lines_of(ranges), lambda line: line[:KEY]):
         lines = list(group)
-        documents = [_DECODE(line[KEY + 1 :]) for line in lines if line[KEY : KEY + 1] == _CLAIM]
-        for line in lines[len(documents) :] if documents else ():
+        told = [line for line in lines if line[KEY : KEY + 1] == _CLAIM]
+        answers = [line for line in lines[len(told) :] if any(line[KEY + 2 : -1] in one for one in told)]  # as they are spelt: few are left
+        documents = [_DECODE(line[KEY + 1 :]) for line in told if answers]
+        for line in answers:
             text = _DECODE(line[KEY + 1 :])
             found += [f"{where}: embedding_text holds a rejected run's text" for embedded, where in documents if text in embedded]
     return PartWriter().save(path, {"books": Books(by_file=False).facts(), "found": found})
