@@ -165,7 +165,8 @@ class Project:
         module, _, name = place.partition(":")
         module, name = (module, name) if name else (f"stages.{module}", "run")
         head = f"import os\nimport time\nimport msgspec\nimport distill.{module} as stage\n{DODO}\nhonest = stage.{name}\n"
-        compiled = "    stage._COMPILED = None\n" if name == "render_pair" else ""  # the compiled loop would pass it by
+        loop = {"render_pair": "_COMPILED", "playbook_outcome": "_GROUPS"}.get(name)
+        compiled = f"    stage.{loop} = None\n" if loop else ""  # the compiled loop would pass it by
         self.write("dodo.py", f"{head}\n{body}\nif os.path.exists('planted'):\n    stage.{name} = planted\n{compiled}")
         self.write("planted", "")
 
