@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from distill.config import Config
+from distill.hashing import hash_bytes
+from distill.jsonl import encode_row
 from distill.outcome import Outcome
 from distill.runs import Run
 from distill.schemas.export_rows import Playbook, RagRow
@@ -16,6 +18,8 @@ from distill.stages.export_rag import run
 from distill.stages.extract_playbooks import run as extract
 from distill.stages.index import IndexWriter, WordsWriter, check_counts, check_range, hash_index, search_index, take_words
 from distill.stages.index import run as index
+from distill.units.cutting import Unit
+from distill.units.index import find_words, write_rows
 from tests.strategies import chat, fates, made_run, rows_of
 
 LEAK = "a long enough reference answer"
@@ -183,6 +187,23 @@ def test_index_is_the_same_for_the_same_rows(tmp_path: Path) -> None:
     assert hash_index(tmp_path / "one") == hash_index(tmp_path / "two") != hash_index(tmp_path / "three")
     assert (check_counts(tmp_path / "one", len(ROWS)), check_counts(tmp_path / "none", 0)) == ([], [])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["none", "one", "three", "two"]
+
+
+@pytest.mark.parametrize("write", [write_rows, find_words])
+def test_what_a_dead_worker_left_of_an_index_is_written_anew(tmp_path: Path, write: Any) -> None:
+    """A task that runs again begins its file anew, whatever lies there."""
+    (tmp_path / RAG).parent.mkdir(parents=True)
+    data = b"".join(map(encode_row, ROWS))
+    (tmp_path / RAG).write_bytes(data)
+    units = [Unit(0, len(data), 0, hash_bytes(data))]
+
+    counts = [write(None, (str(tmp_path / name), str(tmp_path / RAG), units)) for name in ("one", "two", "one")]
+    first = (tmp_path / "one").read_bytes()
+    (tmp_path / "one").write_bytes(first[: len(first) // 2])
+    write(None, (str(tmp_path / "one"), str(tmp_path / RAG), units))
+
+    assert counts == [len(ROWS)] * 3
+    assert (tmp_path / "one").read_bytes() == first == (tmp_path / "two").read_bytes()
 
 
 @pytest.mark.parametrize("refused", [False, True])
