@@ -3,8 +3,8 @@ from libc.string cimport memchr, memcmp
 
 from distill.compiled.exports cimport KEY
 from distill.compiled.scan cimport (
-    P_COUNT, P_FILE, P_INDEX, P_KEY, P_LINE, P_MEMBER, P_OFFSET, P_SIG_HASH, after_string, after_text, is_blank, is_null, is_text, line,
-    read_place, skip_value, span,
+    P_COUNT, P_FILE, P_INDEX, P_KEY, P_LINE, P_MEMBER, P_OFFSET, P_SIG_HASH, after_string, after_text, after_value, is_blank, is_null, is_text,
+    line, read_place, span,
 )
 
 cdef enum:
@@ -53,22 +53,10 @@ cdef inline int compare(span one, span other) noexcept nogil:
     return found if found else (one.size > other.size) - (one.size < other.size)
 
 
-cdef inline const char *_value(const char *p, const char *end, const char *before, span *out) noexcept nogil:
-    """Read the value after a text that must stand at p."""
-    p = after_text(p, end, before)
-    if p == NULL:
-        return NULL
-    out.at = p
-    p = skip_value(p, end)
-    if p != NULL:
-        out.size = p - out.at
-    return p
-
-
 cdef inline const char *_maybe(const char *p, const char *end, const char *before, span *out) noexcept nogil:
     """Read the value after a text that may stand at p; of none, the size is 0."""
     out.at, out.size = p, 0
-    return p if after_text(p, end, before) == NULL else _value(p, end, before, out)
+    return p if after_text(p, end, before) == NULL else after_value(p, end, before, out)
 
 
 cdef inline bint _is_simple(Member *one) noexcept nogil:
@@ -92,20 +80,20 @@ cdef inline bint read_member(line one, Scope *scope, Member *member) noexcept no
     p = after_string(p, end, "[", &scope.name)
     p = after_string(p, end, ",", &scope.group)
     p = after_string(p, end, ",", &category)
-    p = _value(p, end, ",", &reasons)
-    p = _value(p, end, ",", &text)  # the score
-    p = _value(p, end, ",", &text)  # attempts
+    p = after_value(p, end, ",", &reasons)
+    p = after_value(p, end, ",", &text)  # the score
+    p = after_value(p, end, ",", &text)  # attempts
     p = after_text(p, end, ",null,false]\t")
     p = after_string(p, end, '{"id":', &member.id)
-    p = _value(p, end, ',"source":', &text)
-    p = _value(p, end, ',"run_id":', &member.run_id)
-    p = _value(p, end, ',"model":', &member.model)
+    p = after_value(p, end, ',"source":', &text)
+    p = after_value(p, end, ',"run_id":', &member.run_id)
+    p = after_value(p, end, ',"model":', &member.model)
     p = after_string(p, end, ',"instruction":', &member.asked)
     p = _maybe(p, end, ',"context":', &member.context)
     p = _maybe(p, end, ',"response":', &member.answer)
     p = _maybe(p, end, ',"errors":', &member.errors)
     p = _maybe(p, end, ',"lessons":', &member.lessons)
-    p = _value(p, end, ',"provenance":', &text)
+    p = after_value(p, end, ',"provenance":', &text)
     if after_text(p, end, "}") != end or not read_place(text, member.place) or after_text(reasons.at, end, '["with_changes"') != NULL:
         return False
     if member.context.size == 2 or is_null(member.context):

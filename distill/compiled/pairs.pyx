@@ -8,9 +8,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from distill.compiled.exports cimport NEXT, QUOTE, VALUES
-from distill.compiled.parts cimport Lines, Sorted
+from distill.compiled.parts cimport Lines, Sorted, has_key
 from distill.compiled.scan cimport (
-    DISTILL_SOURCE, PUT, PUT_SPAN, after_text, b3_hash_many, b3_message, buffer, free_buffer, line, make_room, put, put_hex, skip_value, span,
+    DISTILL_SOURCE, PUT, PUT_SPAN, after_text, after_value, b3_hash_many, b3_message, buffer, free_buffer, line, make_room, put, put_hex, span,
 )
 from distill.compiled.templates cimport QUOTE_SIZE
 
@@ -81,7 +81,7 @@ cdef class Gather:
         left = []
         while i < found.count:
             j = i + 1
-            while j < found.count and _has_key(found.lines[i], found.lines[j]):
+            while j < found.count and has_key(found.lines[i], found.lines[j]):
                 j += 1
             if not self._task(found.lines + i, j - i):
                 left.append([PyBytes_FromStringAndSize(found.lines[k].at, found.lines[k].size) for k in range(i, j)])
@@ -200,10 +200,6 @@ cdef class Gather:
         return 0
 
 
-cdef inline bint _has_key(line one, line other) noexcept nogil:
-    return one.size >= KEY and other.size >= KEY and memcmp(one.at, other.at, KEY) == 0
-
-
 cdef inline bint _is_same(span one, span other) noexcept nogil:
     return one.size == other.size and memcmp(one.at, other.at, one.size) == 0
 
@@ -212,23 +208,11 @@ cdef inline int _rank(Side *sides, Candidate one) noexcept nogil:
     return 2 * (not _is_same(sides[one.chosen].model, sides[one.rejected].model)) + sides[one.chosen].retried
 
 
-cdef const char *_value(const char *p, const char *end, const char *before, span *out) noexcept nogil:
-    """Read the value after a text that must stand at p."""
-    p = after_text(p, end, before)
-    if p == NULL:
-        return NULL
-    out.at = p
-    p = skip_value(p, end)
-    if p != NULL:
-        out.size = p - out.at
-    return p
-
-
 cdef const char *_text(const char *p, const char *end, const char *before, span *out) noexcept nogil:
     """Read a text, or a quote of one, after a text that must stand at p."""
     cdef const char *after = after_text(p, end, before)
     if after == NULL or after == end or after[0] != QUOTE[0]:
-        return _value(p, end, before, out)
+        return after_value(p, end, before, out)
     if end - after < QUOTE_SIZE:
         return NULL
     out.at, out.size = after, QUOTE_SIZE
@@ -249,14 +233,14 @@ cdef bint _read_side(line one, Side *side) noexcept nogil:
     cdef span identity, chosen, retried
     if one.size < 2 * KEY:
         return False
-    p = _value(p, end, "[", &identity)
-    p = _value(p, end, ",", &chosen)
-    p = _value(p, end, ",", &side.key)
-    p = _value(p, end, ",", &side.run_id)
-    p = _value(p, end, ",", &side.model)
-    p = _value(p, end, ",", &retried)
-    p = _value(p, end, ",", &side.reason)
-    p = _value(p, end, ",", &side.place)
+    p = after_value(p, end, "[", &identity)
+    p = after_value(p, end, ",", &chosen)
+    p = after_value(p, end, ",", &side.key)
+    p = after_value(p, end, ",", &side.run_id)
+    p = after_value(p, end, ",", &side.model)
+    p = after_value(p, end, ",", &retried)
+    p = after_value(p, end, ",", &side.reason)
+    p = after_value(p, end, ",", &side.place)
     p = _text(p, end, ',[["user",', &side.asked)
     p = _text(p, end, ',false],["assistant",', &side.answer)
     if after_text(p, end, ",false]]]") != end or identity.size != KEY + 2:

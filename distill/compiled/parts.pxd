@@ -1,4 +1,9 @@
+from libc.string cimport memcmp
+
 from distill.compiled.scan cimport buffer, line
+
+cdef enum:
+    KEY = 32
 
 cdef class Lines:
     cdef buffer body
@@ -13,3 +18,8 @@ cdef class Sorted:
     cdef readonly size_t bytes
     cdef line *lines
     cdef size_t count
+
+
+cdef inline bint has_key(line one, line other) noexcept nogil:
+    """Tell whether two lines have one key."""
+    return one.size >= KEY and other.size >= KEY and memcmp(one.at, other.at, KEY) == 0

@@ -14,7 +14,6 @@ from distill.compiled.templates cimport Template, Texts
 SOURCE = DISTILL_SOURCE
 
 cdef enum:
-    KEY = 32
     SLOTS = 1024
     WINDOW = 64  # slots of a part that are in memory at a time
     SUM = 16
@@ -157,7 +156,7 @@ def merge_rows(list blocks not None, tuple kinds not None=((b"", ()),), place_of
     cdef list all_rows = [Rows(*kind) for kind in kinds]
     while i < found.count:
         j, lost = i, False
-        while j < found.count and one[j].size >= KEY and one[i].size >= KEY and memcmp(one[j].at, one[i].at, KEY) == 0:
+        while j < found.count and has_key(one[i], one[j]):
             lost = lost or one[j].size == KEY + 1
             j += 1
         j = i + 1 if j == i else j

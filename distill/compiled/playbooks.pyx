@@ -5,7 +5,7 @@ from libc.string cimport memcmp
 
 from distill.compiled.exports cimport KEY, MARGIN, put_bytes
 from distill.compiled.members cimport CATEGORIES, CATEGORY, REJECTED, Member, Scope, compare, has_escape, is_equal, read_member, room_of
-from distill.compiled.parts cimport Lines, Sorted
+from distill.compiled.parts cimport Lines, Sorted, has_key
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, P_FILE, P_LINE, P_OFFSET, P_SIG_HASH, PUT, PUT_SPAN, after_string, after_text, buffer, free_buffer, is_null, line, make_room,
     put, put_number, span, write_normal,
@@ -58,7 +58,7 @@ cdef class Gather:
         left = []
         while i < found.count:
             j = i + 1
-            while j < found.count and _has_key(found.lines[i], found.lines[j]):
+            while j < found.count and has_key(found.lines[i], found.lines[j]):
                 j += 1
             if not self._group(found.lines + i, j - i, rows):
                 left.append([PyBytes_FromStringAndSize(found.lines[k].at, found.lines[k].size) for k in range(i, j)])
@@ -351,10 +351,6 @@ cdef class Gather:
             PUT(body, " blake3:")
             put(body, place[P_SIG_HASH].at + 1, place[P_SIG_HASH].size - 2)
         return 0
-
-
-cdef inline bint _has_key(line one, line other) noexcept nogil:
-    return one.size >= KEY and other.size >= KEY and memcmp(one.at, other.at, KEY) == 0
 
 
 cdef Py_ssize_t _characters(span text) noexcept nogil:

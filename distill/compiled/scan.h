@@ -368,6 +368,16 @@ static inline const char *after_text(const char *p, const char *end, const char 
     return p != NULL && (size_t)(end - p) >= size && memcmp(p, text, size) == 0 ? p + size : NULL;
 }
 
+/* After a text that must stand at p and the value behind it, which is put into `out`. */
+static inline const char *after_value(const char *p, const char *end, const char *text, span *out) {
+    p = after_text(p, end, text);
+    if (p == NULL) return NULL;
+    out->at = p;
+    p = skip_value(p, end);
+    if (p != NULL) out->size = (size_t)(p - out->at);
+    return p;
+}
+
 /* After a text that must stand at p and the string behind it, which is put into `out`. */
 static inline const char *after_string(const char *p, const char *end, const char *text, span *out) {
     p = after_text(p, end, text);

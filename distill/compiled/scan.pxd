@@ -41,6 +41,7 @@ cdef extern from "scan.h" nogil:
     bint is_blank(span text)
     const char *check_string(const char *p, const char *end)
     const char *after_text(const char *p, const char *end, const char *text)
+    const char *after_value(const char *p, const char *end, const char *text, span *out)
     const char *after_string(const char *p, const char *end, const char *text, span *out)
     int make_room(buffer *b, size_t more)
     void put(buffer *b, const char *start, size_t size)
