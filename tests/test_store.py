@@ -32,6 +32,16 @@ def test_a_deleted_store_executes_nothing(project: Project) -> None:
     assert project.tree() == before
 
 
+def test_a_doit_that_ended_leaves_one_file(project: Project) -> None:
+    """The store is closed as doit ends, whatever the interpreter leaves to the system: nothing of it lies in a file beside it."""
+    beside: list[list[str]] = []
+    for words in ((), ("export_sft",), ("list",)):
+        project.doit(*words)
+        beside.append([path.name for path in (project.folder / ".distill").glob("store.sqlite-*")])
+
+    assert beside == [[], [], []]
+
+
 @pytest.mark.parametrize("damage", ["rubbish", "empty", "cut", "other version"])
 def test_a_broken_store_is_moved_aside(project: Project, damage: str) -> None:
     """A store that is no store of ours is kept under another name and rebuilt from the receipts."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from distill.canonical import dump_canonical, load_plain
 
-__all__ = ["SETTLED", "Fingerprint", "Status", "Store", "Trace", "fingerprint_of", "open_store"]
+__all__ = ["SETTLED", "Fingerprint", "Status", "Store", "Trace", "close_stores", "fingerprint_of", "open_store"]
 
 FOLDER = ".distill"
 RACY_NS = 100_000_000
@@ -331,3 +331,10 @@ def open_store(project: Path) -> Store:
     if key not in _OPEN or not _OPEN[key].path.exists():
         _OPEN[key] = Store(project)
     return _OPEN[key]
+
+
+def close_stores() -> None:
+    """Close the connections of this thread, so that what they wrote is in one file."""
+    for key, store in _OPEN.items():
+        if key[:2] == (os.getpid(), threading.get_ident()):
+            store.close()
