@@ -128,13 +128,20 @@ def _signature() -> str:
 
 
 def _code_hash(stage: Stage) -> str:
-    from distill.hashing import aggregate_hash, hash_bytes  # noqa: PLC0415 -- not on a no-op
+    from distill.hashing import aggregate_hash  # noqa: PLC0415 -- not on a no-op
 
     units = [stage.units] if stage.units is not None else []
     start = [stage.module, *units, *(["distill.firewall"] if stage.name.startswith("export-") else [])]
     files = _imports_of(start) | {name: path for name in _SHARED if (path := _module_path(name)) is not None}
     files |= {f"compiled/{path.name}": path for path in (_PACKAGE / "compiled").iterdir() if path.suffix in COMPILED_FROM}
-    return aggregate_hash((name, hash_bytes(path.read_bytes())) for name, path in files.items())
+    return aggregate_hash((name, _hash_text(path)) for name, path in files.items())
+
+
+@cache
+def _hash_text(path: Path) -> str:
+    from distill.hashing import hash_bytes  # noqa: PLC0415 -- likewise
+
+    return hash_bytes(path.read_bytes())
 
 
 def _imports_of(modules: list[str]) -> dict[str, Path]:
@@ -170,6 +177,7 @@ def _imported_by(name: str, path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+@cache
 def _module_path(name: str) -> Path | None:
     parts = name.split(".")
     if parts[0] != "distill":
