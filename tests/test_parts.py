@@ -164,14 +164,16 @@ def test_loops_and_python_give_the_same_buckets(
     if carried:
         made = [part for one in made if (part := load_part(one.path)) is not None]
     found = []
-    for way in (find_compiled("parts"), None):
+    for way in ("parts", "tables"), ("", ""):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(parts, "_BUCKET", bucket)
-            patch.setattr(parts, "_COMPILED", way)
-            found.append(list(bucket_ranges(made, "rows")))
+            for name, switch in zip(way, ("_COMPILED", "_TABLES"), strict=True):
+                patch.setattr(parts, switch, find_compiled(name))
+            buckets = list(bucket_ranges(made, "rows"))  # their ranges are asked for when all were taken
+            found.append([(one.ranges, len(one.taken), *one[1:]) for one in buckets])
 
     assert found[0] == found[1]
-    assert all(bool(one.sums) == carried for each in found[0] for one in each.ranges)
+    assert all(bool(one.sums) == carried for ranges, *_ in found[0] for one in ranges)
 
 
 def test_a_bucket_takes_several_sections(tmp_path: Path) -> None:
@@ -179,8 +181,8 @@ def test_a_bucket_takes_several_sections(tmp_path: Path) -> None:
     key = b"a" * KEY
     made = [write_part(tmp_path / "1", [key + b"1"], name="claims"), write_part(tmp_path / "2", [key + b"2"], name="permits")]
 
-    ((ranges, *_),) = bucket_ranges(made, "claims", "permits")
+    (bucket,) = bucket_ranges(made, "claims", "permits")
 
-    assert read_lines_of(ranges) == [key + b"1", key + b"2"]
+    assert read_lines_of(bucket.ranges) == [key + b"1", key + b"2"]
     assert list(bucket_ranges(made, "nothing")) == []
-    assert [type(one) for one in ranges] == [Range, Range]
+    assert [type(one) for one in bucket.ranges] == [Range, Range]

@@ -1,7 +1,6 @@
 """The keyed lines of a part, and the merge of a bucket: lines are sorted where they lie, as bytes (`distill.units.parts`)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport errno
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy
@@ -15,7 +14,6 @@ SOURCE = DISTILL_SOURCE
 
 cdef enum:
     SLOTS = 1024
-    WINDOW = 64  # slots of a part that are in memory at a time
     SUM = 16
     VALUES_FOLLOW = 0x02
 
@@ -209,97 +207,6 @@ def sort_blocks(list blocks not None):
     cdef Sorted found = Sorted(blocks)
     cdef size_t i
     return [PyBytes_FromStringAndSize(found.lines[i].at, found.lines[i].size) for i in range(found.count)]
-
-
-cdef class Table:
-    """The slots of one section of a part, taken in order; a window of them is in memory."""
-
-    cdef object path
-    cdef bint fresh
-    cdef size_t offset, index, sums_before
-    cdef int window, sum
-    cdef uint32_t slots[WINDOW + 1]
-    cdef uint8_t sums[WINDOW * SUM]
-
-    def __init__(self, path, size_t offset, size_t index, fresh):
-        """Take the file, where the section and its index start in it, and whether it was written in this build."""
-        self.path, self.offset, self.index, self.fresh = path, offset, index, fresh
-        self.window = -WINDOW
-
-    cdef int _reach(self, int slot) except -1:
-        """Read on until a slot is in the window."""
-        cdef int i, count
-        while slot >= self.window + WINDOW:
-            if self.window >= 0:
-                for i in range(WINDOW):
-                    self.sums_before += self.slots[i + 1] != self.slots[i]
-            self.window += WINDOW
-            self.sum = count = 0
-            name = self.path.encode("utf-8", "surrogateescape")
-            handle = open(PyBytes_AS_STRING(name), O_RDONLY | O_CLOEXEC)
-            if handle < 0:
-                raise OSError(errno, "a part cannot be read", self.path)
-            try:
-                _read_at(handle, <char *>self.slots, sizeof(self.slots), self.index + self.window * sizeof(uint32_t))
-                for i in range(WINDOW):
-                    count += self.slots[i + 1] != self.slots[i]
-                _read_at(handle, <char *>self.sums, count * SUM, self.index + (SLOTS + 1) * sizeof(uint32_t) + self.sums_before * SUM)
-            finally:
-                close(handle)
-        return 0
-
-    def take(self, int first, int last):
-        """Return the fields of the `Range` of some slots, and their sums; None where they hold nothing."""
-        found, told = take_span([self], first, last)
-        return (found[0], told) if found else None
-
-    cdef int _take(self, int first, int last, list found, buffer *told) except -1:
-        """Add the fields of the `Range` of some slots and their sums, where they hold anything."""
-        cdef uint32_t ends[SLOTS]
-        cdef uint32_t start = 0
-        cdef int slot, place, count = 0
-        if not 0 <= first <= last <= SLOTS or first < self.window:
-            raise ValueError("no such slots")
-        if make_room(told, (last - first) * SUM):
-            raise MemoryError
-        for slot in range(first, last):
-            self._reach(slot)
-            place = slot - self.window
-            if slot == first:
-                start = self.slots[place]
-            if self.slots[place + 1] != self.slots[place]:
-                ends[count] = self.slots[place + 1] - start
-                put(told, <const char *>self.sums + self.sum * SUM, SUM)
-                self.sum += 1
-                count += 1
-        if count == 0:
-            return 0
-        if self.fresh:
-            found.append((self.path, self.offset + start, ends[count - 1]))
-            return 0
-        sums = PyBytes_FromStringAndSize(told.data + told.size - count * SUM, count * SUM)
-        found.append((self.path, self.offset + start, ends[count - 1], PyBytes_FromStringAndSize(<char *>ends, count * sizeof(uint32_t)), sums))
-        return 0
-
-
-def take_span(list tables not None, int first, int last):
-    """Return the fields of the `Range` of some slots in every table that holds anything there, and their sums, joined."""
-    cdef Table table
-    cdef buffer told
-    cdef list found = []
-    told.data, told.size, told.room = NULL, 0, 0
-    try:
-        for table in tables:
-            table._take(first, last, found, &told)
-        return found, PyBytes_FromStringAndSize(told.data, told.size)
-    finally:
-        free_buffer(&told)
-
-
-cdef int _read_at(int handle, char *into, size_t size, size_t place) except -1:
-    if pread(handle, into, size, place) != <ssize_t>size:
-        raise ValueError("an index is too short")
-    return 0
 
 
 def read_blocks(ranges):

@@ -327,4 +327,4 @@ def run_export(shop: Workshop, outputs: Outputs) -> Callable[[], list[str]] | No
 def bucket_jobs(function: str, parts: list[Part], section: str) -> Iterator[Job]:
     """Yield a job for every bucket of a section."""
     for bucket in bucket_ranges(parts, section):
-        yield Job(function, (bucket.ranges,), (bucket.digest,), f"{section} of {len(bucket.ranges)} units")
+        yield Job(function, (bucket,), (bucket.digest,), f"{section} of {len(bucket.taken)} units")

@@ -27,7 +27,7 @@ from distill.units.cutting import Unit
 from distill.units.jobs import Context, Job
 from distill.units.parts import (
     KEY,
-    Bucket,
+    NOTHING,
     Part,
     PartWriter,
     Range,
@@ -374,12 +374,12 @@ def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[s
 def _readings(shop: Workshop, outputs: Any, path: str, parts: Sequence[Part]) -> Iterator[Job]:
     """Yield the reading of every range of a target; one of a target that was read before, and that nobody wrote to since, stands."""
     place, spans = str(outputs.present(path)), outputs.spans[path]
-    permitted = span_ranges(parts, spans, "permits") if ROW_TYPES[path] is not PreferenceRow else (Bucket([], "") for _ in spans)
+    permitted = span_ranges(parts, spans, "permits") if ROW_TYPES[path] is not PreferenceRow else (NOTHING for _ in spans)
     pairs = span_ranges(parts, spans, "witnesses")
     for unit, permit, pair in zip(outputs.cuts[path], permitted, pairs, strict=True):
-        reading = Reading(path, place, unit, not shop.work.always, permit.ranges, pair.ranges)
+        reading = (path, place, unit, not shop.work.always, permit, pair)
         digests = (path, unit.digest, permit.digest, pair.digest)
-        yield Job("distill.units.guard:check_range", tuple(reading), digests, path, always=path not in outputs.kept)
+        yield Job("distill.units.guard:check_range", reading, digests, path, always=path not in outputs.kept)
 
 
 def _claims(read: Sequence[Part], parts: Sequence[Part]) -> Iterator[Job]:
@@ -387,10 +387,10 @@ def _claims(read: Sequence[Part], parts: Sequence[Part]) -> Iterator[Job]:
     claims, again = tee(bucket_ranges(read, "claims"))  # a list of all of them would grow with the square of the corpus
     permitted = span_ranges(parts, ((one.first, one.last) for one in again), "permits")
     for claim, permit in zip(claims, permitted, strict=True):
-        yield Job("distill.units.guard:join_bucket", (claim.ranges, permit.ranges), (claim.digest, permit.digest), "claims")
+        yield Job("distill.units.guard:join_bucket", (claim, permit), (claim.digest, permit.digest), "claims")
 
 
 def _meetings(function: str, parts: Sequence[Part], *sections: str) -> Iterator[Job]:
     """Yield a job for every bucket of keys."""
     for bucket in bucket_ranges(parts, *sections):
-        yield Job(f"distill.units.guard:{function}", (bucket.ranges,), (bucket.digest,), sections[0])
+        yield Job(f"distill.units.guard:{function}", (bucket,), (bucket.digest,), sections[0])

@@ -44,7 +44,7 @@ class Job(NamedTuple):
     function: str
     """`module:name` of a function of (context, (path of the part, *payload)) that returns the Part."""
     payload: tuple[Any, ...]
-    """Plain values."""
+    """Plain values, and buckets, of which the function is given the ranges."""
     digests: tuple[str, ...]
     """Hashes of everything it reads."""
     place: str

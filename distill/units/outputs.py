@@ -156,7 +156,7 @@ class Outputs:
                         self.spans[path].append((bucket.first, bucket.last))
                     owners.append(paths)
                     place = f"bucket {len(self.spans[paths[0]])} of {group[0].sections[0]}"
-                    payload = (bucket.ranges, group[0].order, kinds)
+                    payload = (bucket, group[0].order, kinds)
                     yield Job(f"{__name__}:merge_bucket", payload, (*paths, bucket.digest), place, rows=rows, together=True)
 
         merged = ((owners.popleft(), part) for part in self.parts(jobs()))

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, starmap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -24,7 +24,7 @@ from distill.units.seats import Seat
 from distill.units.streams import STREAMS
 
 __all__ = [
-    "EMPTY", "KEY", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of",
+    "EMPTY", "KEY", "NOTHING", "ORDERED", "Bucket", "Part", "PartWriter", "Range", "Section", "bucket_ranges", "load_part", "read_lines_of",
     "read_range", "read_ranges", "sort_lines", "span_ranges", "whole_range",
 ]  # fmt: skip
 
@@ -96,10 +96,20 @@ class Range(NamedTuple):
     """Likewise, their sums; empty where nobody can have touched them since."""
 
 
+class Taken(Protocol):
+    """Where lines lie, not spelt yet: of most buckets only the digest is asked."""
+
+    def __len__(self) -> int:
+        """Return how many ranges there are."""
+
+    def fields(self) -> list[tuple[Any, ...]]:
+        """Return the fields of each range."""
+
+
 class Bucket(NamedTuple):
     """The lines of some keys in all parts."""
 
-    ranges: list[Range]
+    taken: Taken
     """Where they lie."""
     digest: str
     """What they are."""
@@ -108,8 +118,13 @@ class Bucket(NamedTuple):
     last: int = 0
     """Slot after its last."""
 
+    @property
+    def ranges(self) -> list[Range]:
+        """Where they lie, to be read."""
+        return list(starmap(Range, self.taken.fields()))
 
-_COMPILED = find_compiled("parts")
+
+_COMPILED, _TABLES = find_compiled("parts"), find_compiled("tables")
 
 
 class _Lines(list[bytes]):
@@ -247,7 +262,7 @@ def bucket_ranges(parts: Sequence[Part], *sections: str, growth: int = 1) -> Ite
         count *= 2
     step = _SLOTS // count
     spans = ((first, first + step) for first in range(0, _SLOTS, step))
-    yield from (bucket for bucket in span_ranges(parts, spans, *sections) if bucket.ranges)
+    yield from (bucket for bucket in span_ranges(parts, spans, *sections) if len(bucket.taken))
 
 
 def span_ranges(parts: Sequence[Part], spans: Iterable[tuple[int, int]], *sections: str) -> Iterator[Bucket]:
@@ -261,19 +276,30 @@ def span_ranges(parts: Sequence[Part], spans: Iterable[tuple[int, int]], *sectio
     for first, last in spans:
         for table in tables if before < first else ():
             table.take(before, first)
-        taken, sums = (_take_span if _COMPILED is None else _COMPILED.take_span)(tables, first, last)
+        taken, sums = (_take_span if _TABLES is None else _TABLES.take_span)(tables, first, last)
         before = last
-        yield Bucket(list(starmap(Range, taken)), hash_bytes(sums), first, last)
+        yield Bucket(taken, hash_bytes(sums), first, last)
 
 
-def _take_span(tables: list[Any], first: int, last: int) -> tuple[list[tuple[Any, ...]], bytes]:
-    """Return the fields of the `Range` of some slots in every table that holds anything there, and their sums, joined."""
+class _Taken(list[tuple[Any, ...]]):
+    """The fields of some ranges."""
+
+    def fields(self) -> list[tuple[Any, ...]]:
+        return self
+
+
+NOTHING = Bucket(_Taken(), "")
+"""No lines at all."""
+
+
+def _take_span(tables: list[Any], first: int, last: int) -> tuple[Taken, bytes]:
+    """Return where some slots of every table lie, and the sums of those that hold anything, joined."""
     taken = [taken for table in tables if (taken := table.take(first, last)) is not None]
-    return [one for one, _ in taken], b"".join([sums for _, sums in taken])
+    return _Taken(one for one, _ in taken), b"".join([sums for _, sums in taken])
 
 
 class _Table:
-    """The slots of one section, taken in order: what `distill.compiled.parts.Table` does in Python."""
+    """The slots of one section, taken in order: what `distill.compiled.tables.Table` does in Python."""
 
     def __init__(self, path: str, offset: int, index: int, fresh: bool) -> None:  # noqa: FBT001 -- as the compiled one
         self._path, self._offset, self._fresh = path, offset, fresh
@@ -296,7 +322,7 @@ class _Table:
 def _open_table(part: Part, section: Section) -> Any:
     if not part.fresh and hash_bytes(_read(part.path, section.index, section.indexed)) != section.digest:
         raise DamagedPartError(f"{part.path}: the index at byte {section.index:,} is not what was written")
-    return (_Table if _COMPILED is None else _COMPILED.Table)(part.path, section.offset, section.index, part.fresh)
+    return (_Table if _TABLES is None else _TABLES.Table)(part.path, section.offset, section.index, part.fresh)
 
 
 def whole_range(part: Part, name: str) -> Range:

@@ -133,7 +133,7 @@ def find_ambiguous(shop: Workshop, prepared: Prepared, jobs: Iterable[Job]) -> P
 
 def _buckets(parts: list[Part]) -> Iterator[Job]:
     for bucket in bucket_ranges(parts, "asked"):
-        yield Job("distill.units.verdicts:gather_bucket", (bucket.ranges,), (bucket.digest,), f"keys of {len(bucket.ranges)} units")
+        yield Job("distill.units.verdicts:gather_bucket", (bucket,), (bucket.digest,), f"keys of {len(bucket.taken)} units")
 
 
 def ask_plain(outcomes: Callable[[Callable[[str], Sides | None]], Iterable[Outcome]], config: Config, prepared: Prepared) -> Prepared:

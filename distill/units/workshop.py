@@ -19,7 +19,7 @@ from distill.schemas.stage_receipt import FileState
 from distill.stages import Stage
 from distill.units.cutting import UNIT_BYTES, Cut, Cuts, Unit, cut_file
 from distill.units.jobs import Context, Job, Piece
-from distill.units.parts import ORDERED, Part, Range, Section, load_part
+from distill.units.parts import ORDERED, Bucket, Part, Range, Section, load_part
 from distill.units.seats import Seat
 from distill.units.streams import STREAMS
 
@@ -235,7 +235,7 @@ class Workshop:
             if one.part is None:
                 order.append(one)
                 seats = (one.seats if one.targets else [],) if sitting is not None else ()
-                yield Task(job.function, (one.path, *job.payload, *seats), job.place)
+                yield Task(job.function, (one.path, *map(_spelt, job.payload), *seats), job.place)
         order += held
 
     def _start(self, job: Job, stands: Stands, sitting: Sitting | None) -> _Shared:
@@ -328,6 +328,10 @@ def _cut_at(path: Path, bounds: list[int]) -> Iterator[Unit]:
 def _sections(part: Part, name: str) -> dict[str, Section]:
     """Return the section of a name, or those it was cut into, in order."""
     return {key: section for key, section in part.sections.items() if key == name or key.startswith(f"{name}.")}
+
+
+def _spelt(value: Any) -> Any:
+    return value.ranges if isinstance(value, Bucket) else value
 
 
 def _size(path: Path) -> int:
