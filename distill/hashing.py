@@ -138,6 +138,10 @@ class FileHasher:
             self._sha256.update(data)
         self.bytes += len(data)
 
+    def adders(self) -> dict[str, Callable[[Any], object]]:
+        """Return what adds the next bytes to each hash alone, by its name, for threads that take one each; `bytes` is theirs to count."""
+        return {"blake3": self._blake3.update} | ({"sha256": self._sha256.update} if self._sha256 is not None else {})
+
     @property
     def blake3(self) -> str:
         """The blake3 so far, 64 hex digits."""

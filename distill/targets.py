@@ -27,26 +27,28 @@ _BEGIN = 2
 
 
 class Behind:
-    """Does in a thread, in the order it is asked, what stays behind the workers: reading what they wrote to take its hashes.
+    """Does in threads what stays behind the workers: reading what they wrote to take its hashes, sha256 in one and the rest in another.
 
-    Those calls let other threads run, so the process that shares out the work is there when a worker has done its own.
+    Each does what it is asked in order. Those calls let other threads run, so the process that shares out the work is there when a
+    worker has done its own.
     """
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self._waiting: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._lanes: dict[str, tuple[SimpleQueue[Callable[[], object] | None], threading.Thread]] = {}
         self._error: BaseException | None = None
 
-    def ask(self, act: Callable[[], object]) -> None:
-        """Have something done; after an error nothing is."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, daemon=True)
-            self._thread.start()
-        self._waiting.put(act)
+    def ask(self, act: Callable[[], object], lane: str = "") -> None:
+        """Have something done by the thread of a lane; after an error nothing is."""
+        if lane not in self._lanes:
+            waiting: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+            thread = threading.Thread(target=self._serve, args=(waiting,), daemon=True)
+            thread.start()
+            self._lanes[lane] = waiting, thread
+        self._lanes[lane][0].put(act)
 
-    def _serve(self) -> None:
-        while (act := self._waiting.get()) is not None:
+    def _serve(self, waiting: "SimpleQueue[Callable[[], object] | None]") -> None:
+        while (act := waiting.get()) is not None:
             try:
                 if self._error is None:
                     act()
@@ -55,19 +57,23 @@ class Behind:
 
     def wait(self) -> None:
         """Wait until all is done; what went wrong is raised here."""
-        if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join()
-            self._thread = None
+        for thread in self._end():
+            thread.join()
         if self._error is not None:
             error, self._error = self._error, None
             raise error
 
     def leave(self) -> None:
         """Let what was asked be done without waiting for it."""
-        if self._thread is not None:
-            self._waiting.put(None)
-            self._thread = None
+        self._end()
+
+    def _end(self) -> list[threading.Thread]:
+        """Let every thread end behind what it was asked; return them."""
+        lanes = list(self._lanes.values())
+        self._lanes.clear()
+        for waiting, _ in lanes:
+            waiting.put(None)
+        return [thread for _, thread in lanes]
 
     def drop(self) -> None:
         """Wait for what is being done and do no more."""
@@ -132,7 +138,17 @@ class TargetFile:
             self._hash_written(length)
         else:
             self._trails = True
-            self._behind.ask(partial(self._hash_written, length))
+            self._hash_behind(length, self._behind)
+
+    def _hash_behind(self, length: int, behind: Behind) -> None:
+        """Let the hashes of the next bytes be taken side by side."""
+        offset, self.hasher.bytes = self.hasher.bytes, self.hasher.bytes + length
+        for name, add in self.hasher.adders().items():
+            behind.ask(partial(self._hash_range, add, offset, length), lane=name)
+
+    def _hash_range(self, add: Callable[[memoryview], object], offset: int, length: int) -> None:
+        for block in read_blocks(str(self.temporary), offset, length, memoryview(bytearray(min(length, _WORTH)))):
+            add(block)
 
     def _hash_written(self, length: int) -> None:
         for block in _blocks_of(self._file.fileno(), str(self.temporary), self.hasher.bytes, length, self._block):
@@ -154,12 +170,6 @@ class TargetFile:
                 _begin_sync(self._file.fileno())
         except OSError as err:
             raise self._named(err) from err
-        if self._behind is not None and self._trails:
-            self._behind.ask(self._let_go)
-        else:
-            self._let_go()
-
-    def _let_go(self) -> None:
         self.__dict__.pop("_block", None)  # a build may have thousands of targets
         try:
             self._file.close()
@@ -182,12 +192,9 @@ class TargetFile:
         finally:
             os.close(handle)
         if self._behind is not None:
-            self._behind.ask(self._hash_whole)
+            self._hash_behind(self._written.st_size, self._behind)
         else:
-            self._hash_whole()
-
-    def _hash_whole(self) -> None:
-        self.hasher = hash_file(self.temporary, sha256=True)
+            self.hasher = hash_file(self.temporary, sha256=True)
 
     def publish(self, behind: Behind | None = None) -> os.stat_result | None:
         """Put the file in its place; return its state there, or None where the clock cannot tell whether it is as we left it.

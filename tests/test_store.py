@@ -205,7 +205,7 @@ def test_what_fails_behind_the_workers_is_raised_where_it_is_waited_for(tmp_path
     target = TargetFile(tmp_path, "target", behind)
     target.temporary.write_bytes(bytes(1 << 20))
     target.take_written(1 << 21, 1, copied=True)
-    behind.ask(lambda: done.append("after"))
+    behind.ask(lambda: done.append("after"), lane="blake3")
 
     with pytest.raises(InputError, match="ends at byte 1,048,576"):
         behind.wait()
