@@ -19,6 +19,8 @@ jobs._SMALL = 1
 """
 INLINE = {"DISTILL_ENGINE": "inline"}
 MORE = [outcome("run-more", task_id="task-more", prompt="Do one more.", response="one more answer")]
+MATE = outcome("run-mate", task_id="task-3", prompt="Solve problem 3.", response="an answer of its own")
+PREFERENCE = "exports/preference/chosen_rejected.jsonl"
 Made = dict[str, set[str]]
 
 
@@ -87,10 +89,10 @@ def count(made: Made) -> dict[str, int]:
     return {name: len(parts) for name, parts in made.items()}
 
 
-def append(project: Project) -> None:
+def append(project: Project, row: dict[str, Any] = MORE[0]) -> None:
     """Put one row more at the end of the log of many units."""
     with (project.folder / LOG).open("ab") as file:
-        file.write(json.dumps(MORE[0]).encode() + b"\n")
+        file.write(json.dumps(row).encode() + b"\n")
 
 
 def test_a_project_of_many_units_is_meant(project: Project) -> None:
@@ -251,6 +253,44 @@ def test_bytes_read_in_between_are_not_kept(project: Project, undisturbed: dict[
 
     assert (failed.code, result.code) == (1, 0)
     assert project.data_files() == undisturbed[False]
+
+
+COPYING = """
+def planted(context, payload):
+    told = honest(context, payload)
+    for ranges, seat in payload:
+        if seat.path == 'TARGET' and any(one.length for one in ranges):
+            with open(seat.temporary, 'r+b') as file:
+                file.seek(seat.find_start())
+                first = file.read(1)
+                file.seek(-1, 1)
+                file.write(b'[' if first == b'{' else b'!')
+    return told
+"""
+
+
+@pytest.mark.parametrize("target", ["data/evidence/2026/outcomes.jsonl", "data/scored-runs/2026/outcomes.jsonl", PREFERENCE])
+@pytest.mark.parametrize("worth", ["1", "1 << 20"], ids=["in threads", "at once"])
+def test_rows_that_are_copied_wrongly_fail_the_stage(tmp_path: Path, target: str, worth: str) -> None:
+    """A row taken over from before that is another one in the new target is found as that is read back, and does not get there."""
+    project = small_project(tmp_path / "project")
+    small = f"from distill import targets\nfrom distill.units import parts\ntargets._WORTH = {worth}\nparts._BUCKET = 2000\n{SMALL}"
+    project.write("dodo.py", small + DODO)
+    assert project.doit(env=INLINE).code == 0
+    before = project.data_files()[target]
+    append(project, MATE)
+    project.plant("units.outputs:copy_rows", COPYING.replace("TARGET", target))
+    project.write("dodo.py", small + (project.folder / "dodo.py").read_text())
+
+    failed = project.doit(env=INLINE)
+    left = project.data_files().get(target)
+    (project.folder / "planted").unlink()
+    result = project.doit(env=INLINE)
+
+    assert (failed.code, result.code) == (1, 0)
+    assert f"{target}: the bytes on the disk are not those that were written" in failed.text
+    assert left == (None if target == PREFERENCE else before)  # an export that is out of date is held aside
+    assert project.data_files()[target] != before
 
 
 @pytest.mark.parametrize("name", ["2025", "2026", "2027"])

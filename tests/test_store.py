@@ -185,7 +185,7 @@ def test_hashes_behind_the_workers_are_those_of_the_bytes(tmp_path: Path) -> Non
     targets = [TargetFile(tmp_path, f"target-{i}", behind) for i in range(2)]
     for target in targets:
         target.temporary.write_bytes(data + b"short")
-        target.take_written(len(data), 3, copied=True)
+        target.take_written(len(data), 3, copied=hash_bytes(data))
         target.take_written(5, 1)
     targets[0].write_range(str(tmp_path / "rows"), 0, 15, 1)
     for target in targets:
@@ -204,7 +204,7 @@ def test_what_fails_behind_the_workers_is_raised_where_it_is_waited_for(tmp_path
     behind, done = Behind(), list[str]()
     target = TargetFile(tmp_path, "target", behind)
     target.temporary.write_bytes(bytes(1 << 20))
-    target.take_written(1 << 21, 1, copied=True)
+    target.take_written(1 << 21, 1, copied=hash_bytes(bytes(1 << 21)))
     behind.ask(lambda: done.append("after"), lane="blake3")
 
     with pytest.raises(InputError, match="ends at byte 1,048,576"):

@@ -372,14 +372,15 @@ def check_exports(shop: Workshop, outputs: Any, parts: Sequence[Part]) -> list[s
 
 
 def _readings(shop: Workshop, outputs: Any, path: str, parts: Sequence[Part]) -> Iterator[Job]:
-    """Yield the reading of every range of a target; one of a target that was read before, and that nobody wrote to since, stands."""
+    """Yield the reading of every range of a target; of bytes read before, and not written since or only copied, it stands."""
     place, spans = str(outputs.present(path)), outputs.spans[path]
     permitted = span_ranges(parts, spans, "permits") if ROW_TYPES[path] is not PreferenceRow else (NOTHING for _ in spans)
     pairs = span_ranges(parts, spans, "witnesses")
     for unit, permit, pair in zip(outputs.cuts[path], permitted, pairs, strict=True):
         reading = (path, place, unit, not shop.work.always, permit, pair)
         digests = (path, unit.digest, permit.digest, pair.digest)
-        yield Job("distill.units.guard:check_range", reading, digests, path, always=path not in outputs.kept)
+        read = path in outputs.kept or (path, unit.start) in outputs.read_back
+        yield Job("distill.units.guard:check_range", reading, digests, path, always=not read)
 
 
 def _claims(read: Sequence[Part], parts: Sequence[Part]) -> Iterator[Job]:

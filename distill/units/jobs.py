@@ -57,6 +57,8 @@ class Job(NamedTuple):
     """Whether all of these targets get rows of every job; else only one that is alone has seats."""
     always: bool = False
     """Whether the function is called in any case, and decides for itself what of before stands."""
+    changed: bool = False
+    """Whether what its targets are made of changed, so that these will be written."""
 
 
 class Piece(NamedTuple):

@@ -58,6 +58,8 @@ class Outputs:
         """Targets that are written."""
         self.kept: dict[str, FileState] = {}
         """Targets that stay as they are, because they hold what they would be given."""
+        self.read_back: set[tuple[str, int]] = set()
+        """Targets and where units start in them that were copied, and are held against their digest as their hashes are taken."""
         self._seats = Seats(shop.folder, project)
         self._behind = Behind()
 
@@ -114,9 +116,12 @@ class Outputs:
             section = part.sections.get(name)
             if section is None or not section.length:
                 continue
-            copied = (part.path, name) in self._shop.seated
-            if copied or (part.path not in self._shop.carried and section.seated):
-                file.take_written(section.length, section.records, copied=copied)
+            if (part.path, name) in self._shop.seated:
+                self.read_back.add((path, file.hasher.bytes))
+                file.take_written(section.length, section.records, copied=section.digest)
+                continue
+            if part.path not in self._shop.carried and section.seated:
+                file.take_written(section.length, section.records)
                 continue
             place = self._shop.locate(part, name)
             file.write_range(place.path, place.offset, place.length, section.records)

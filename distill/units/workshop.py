@@ -102,6 +102,8 @@ class Workshop:
             for path in stage.outputs(work.plan):
                 self._place(path)
         self._read: dict[FileRef, os.stat_result] = {}
+        self.changed: set[FileRef] = set()
+        """Inputs that are not what they were when they were last read."""
 
     def _place(self, path: str) -> None:
         """Note the units of a target as it is now."""
@@ -123,6 +125,7 @@ class Workshop:
             yield from cut.units
         else:
             file = HashedFile(work.project / ref.path, ref.recorded, sha256=known is None, progress=lambda count: None)
+            self.changed |= {ref} if known is None else set()
             self._read[ref] = file.before
             units: list[Unit] = []
             for unit in cut_file(file, whole=whole):
@@ -210,7 +213,8 @@ class Workshop:
     def _share(self, jobs: Iterable[Job], order: deque[_Shared], stands: Stands, sitting: Sitting | None) -> Iterator[Task]:
         """Yield what workers are asked for; all jobs go to `order`.
 
-        Rows that are taken over are copied to their seats as soon as anything of their target is made, else they stay where they are.
+        Rows that are taken over are copied to their seats as soon as anything of their target is made, or surely will be, else they stay
+        where they are.
         """
         held: list[_Shared] = []
         for job in jobs:
@@ -223,7 +227,7 @@ class Workshop:
             if sitting is None or not one.targets:
                 order += held
                 held.clear()
-            elif one.part is None or all(map(sitting.is_open, one.targets)):
+            elif one.part is None or job.changed or all(map(sitting.is_open, one.targets)):
                 for target in one.targets:
                     sitting.open(target)
                 for carried in held:
