@@ -30,7 +30,7 @@ def tagged(digest: bytes) -> str:
     return "blake3:" + digest.hex()
 
 
-def hash_bytes(data: bytes) -> str:
+def hash_bytes(data: bytes | memoryview) -> str:
     """Return the blake3 of `data` as 64 hex digits."""
     return blake3(data).hexdigest()
 

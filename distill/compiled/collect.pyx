@@ -16,6 +16,8 @@ from distill.compiled.values cimport (
     STRANGERS, is_utc, put_field, put_text, read_count, read_counts, read_float, read_key, read_number, read_text, skip_scalar, skip_spaces,
 )
 
+from distill.compiled.views cimport Written
+
 SOURCE = DISTILL_SOURCE
 
 cdef enum:
@@ -75,7 +77,8 @@ cdef class PlainRows:
     cdef int order[FIELDS]
     cdef bint needs_response
     cdef bytes id_head, source, file, recorded_at
-    cdef buffer arena, evidence, ids, texts, key
+    cdef Written evidence
+    cdef buffer arena, ids, texts, key
     cdef Row rows[BATCH]
     cdef void *verdicts[BATCH]  # each a _Said that `said` holds
 
@@ -99,7 +102,6 @@ cdef class PlainRows:
 
     def __dealloc__(self):
         free_buffer(&self.arena)
-        free_buffer(&self.evidence)
         free_buffer(&self.ids)
         free_buffer(&self.texts)
         free_buffer(&self.key)
@@ -111,7 +113,7 @@ cdef class PlainRows:
     def take(self, bytes data not None, size_t lines, size_t offset, size_t longest):
         """Take the plain rows of whole lines, before which so many lines and bytes stand in the log.
 
-        Return their evidence, its ids and the keys of its texts, 16 bytes each, and the lines that are left: number, place in `data`, length,
+        Return a view of their evidence, its ids and the keys of its texts, 16 bytes each, and the lines that are left: number, place in `data`, length,
         whether a newline follows, and how many bytes and rows of evidence come before it.
         """
         cdef const char *start = PyBytes_AS_STRING(data)
@@ -121,7 +123,8 @@ cdef class PlainRows:
         cdef int count, i
         cdef size_t bytes, taken = 0
         cdef Row *row
-        self.evidence.size = self.ids.size = self.texts.size = 0
+        self.ids.size = self.texts.size = 0
+        self.evidence = Written(2 * PyBytes_GET_SIZE(data))
         left = []
         while p < end:
             count, bytes = 0, 0
@@ -143,11 +146,9 @@ cdef class PlainRows:
                     self._render(row, i)
                     taken += 1
                 else:
-                    left.append((row.number, row.raw - start, row.size, row.raw + row.size < end, self.evidence.size, taken))
-        return (
-            PyBytes_FromStringAndSize(self.evidence.data, self.evidence.size), PyBytes_FromStringAndSize(self.ids.data, self.ids.size),
-            PyBytes_FromStringAndSize(self.texts.data, self.texts.size), left,
-        )
+                    left.append((row.number, row.raw - start, row.size, row.raw + row.size < end, self.evidence.body.size, taken))
+        ids, texts = PyBytes_FromStringAndSize(self.ids.data, self.ids.size), PyBytes_FromStringAndSize(self.texts.data, self.texts.size)
+        return memoryview(self.evidence), ids, texts, left
 
     cdef int _read(self, int count, size_t bytes) except -1:
         """Read the rows of a batch and hash what of them is hashed: id, bytes, text."""
@@ -343,7 +344,7 @@ cdef class PlainRows:
 
     cdef int _render(self, Row *row, int place) except -1:
         """Write the evidence of a row."""
-        cdef buffer *out = &self.evidence
+        cdef buffer *out = &self.evidence.body
         cdef span *slots = row.slots
         cdef bytes signals = (<_Said>self.verdicts[place]).signals
         cdef size_t size = 0

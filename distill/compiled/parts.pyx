@@ -9,6 +9,7 @@ from posix.unistd cimport close, pread
 
 from distill.compiled.scan cimport DISTILL_SOURCE, b3_hash_many, b3_message, buffer, first_of, free_buffer, line, make_room, put, sort_lines, span
 from distill.compiled.templates cimport Template, Texts
+from distill.compiled.views cimport Written
 
 SOURCE = DISTILL_SOURCE
 
@@ -139,7 +140,7 @@ cdef class Sorted:
 
 
 def merge_rows(list blocks not None, tuple kinds not None=((b"", ()),), place_of=None):
-    """Return, for every kind, the rows of sorted lines in the order of their keys, without the keys, and how many there are.
+    """Return, for every kind, a view of the rows of sorted lines in the order of their keys, without the keys, and how many there are.
 
     A kind is the byte that follows the key in its lines, or none where all are its own, and a template. A row starts at the brace, or is
     spelt by the template of every kind; a line that is one byte longer than a key says that the rows of that key do not stand.
@@ -151,7 +152,7 @@ def merge_rows(list blocks not None, tuple kinds not None=((b"", ()),), place_of
     cdef size_t i = 0, j, k
     cdef bint lost
     cdef Rows rows
-    cdef list all_rows = [Rows(*kind) for kind in kinds]
+    cdef list all_rows = [Rows(*kind, 2 * found.bytes) for kind in kinds]
     while i < found.count:
         j, lost = i, False
         while j < found.count and has_key(one[i], one[j]):
@@ -162,33 +163,31 @@ def merge_rows(list blocks not None, tuple kinds not None=((b"", ()),), place_of
             for rows in all_rows:
                 rows.take(one[k], texts)
         i = j
-    return [rows.finish() for rows in all_rows]
+    return [(memoryview(rows.rows), rows.count) for rows in all_rows]
 
 
 cdef class Rows:
     """The rows of one kind."""
 
-    cdef Lines lines
+    cdef Written rows
     cdef Template template
     cdef bytes mark
     cdef size_t count
 
-    def __init__(self, bytes mark not None, tuple template not None):
-        self.lines, self.template, self.mark = Lines(), Template(template), mark
+    def __init__(self, bytes mark not None, tuple template not None, size_t room):
+        """Take the byte that marks them, how they are spelt, and about how many bytes they are."""
+        self.template, self.mark, self.rows = Template(template), mark, Written(room)
 
     cdef int take(self, line one, Texts texts) except -1:
         """Add the row of a line that is of this kind."""
         if one.size > KEY and one.at[KEY] == VALUES_FOLLOW:
-            self.template.spell(&self.lines.body, one, texts)
+            self.template.spell(&self.rows.body, one, texts)
         elif PyBytes_GET_SIZE(self.mark) and (one.size <= KEY or one.at[KEY] != PyBytes_AS_STRING(self.mark)[0]):
             return 0
-        elif not _put_row(&self.lines.body, one):
+        elif not _put_row(&self.rows.body, one):
             raise ValueError(f"no row in {one.at[:one.size]!r}")
         self.count += 1
         return 0
-
-    cdef tuple finish(self):
-        return PyBytes_FromStringAndSize(self.lines.body.data, self.lines.body.size), self.count
 
 
 cdef bint _put_row(buffer *rows, line one) except -1:

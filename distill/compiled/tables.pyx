@@ -113,9 +113,9 @@ cdef class Taken:
                 place = (table.path, table.offset + start, length)
                 if not table.fresh:
                     place += (PyBytes_FromStringAndSize(at, size), PyBytes_FromStringAndSize(sums, count[0] * SUM))
+                    sums += count[0] * SUM
                 found.append(place)
                 at += size
-                sums += count[0] * SUM
             count += 1
         return found
 
@@ -123,28 +123,35 @@ cdef class Taken:
 def take_span(list tables not None, int first, int last):
     """Return where some slots of every table lie, and the sums of those that hold anything, joined."""
     cdef Table table
-    cdef buffer counts, ends, sums
+    cdef buffer each[4]
+    cdef buffer *counts = &each[0]
+    cdef buffer *ends = &each[1]
+    cdef buffer *sums = &each[2]
+    cdef buffer *held = &each[3]  # the sums of tables that are not fresh
     cdef int count
+    cdef size_t before
     cdef Taken taken = Taken.__new__(Taken)
-    memset(&counts, 0, sizeof(buffer))
-    memset(&ends, 0, sizeof(buffer))
-    memset(&sums, 0, sizeof(buffer))
+    memset(each, 0, sizeof(each))
     try:
-        if make_room(&counts, len(tables) * sizeof(int)):
+        if make_room(counts, len(tables) * sizeof(int)):
             raise MemoryError
         for table in tables:
-            count = table._take(first, last, &ends, &sums)
-            put(&counts, <const char *>&count, sizeof(count))
+            before = sums.size
+            count = table._take(first, last, ends, sums)
+            put(counts, <const char *>&count, sizeof(count))
             taken.count += count != 0
+            if not table.fresh:
+                if make_room(held, sums.size - before):
+                    raise MemoryError
+                put(held, sums.data + before, sums.size - before)
         taken.tables = tables
         taken.counts = PyBytes_FromStringAndSize(counts.data, counts.size)
         taken.ends = PyBytes_FromStringAndSize(ends.data, ends.size)
-        taken.sums = PyBytes_FromStringAndSize(sums.data, sums.size)
-        return taken, taken.sums
+        taken.sums = PyBytes_FromStringAndSize(held.data, held.size)
+        return taken, PyBytes_FromStringAndSize(sums.data, sums.size)
     finally:
-        free_buffer(&counts)
-        free_buffer(&ends)
-        free_buffer(&sums)
+        for count in range(4):
+            free_buffer(&each[count])
 
 
 cdef int _read_at(int handle, char *into, size_t size, size_t place) except -1:

@@ -180,21 +180,25 @@ def _collect_plain(one: _Piece, plain: Any, writer: _Writer) -> None:
     log, unit, limit = met.log(piece), met.unit(piece), context.config.max_line_bytes
     data = read_unit(str(Path(context.project) / log.file.path), unit, log.file.recorded)
     evidence, ids, texts, left = plain.take(data, unit.lines, unit.start, limit)
-    evidence = memoryview(evidence)  # its pieces are not copied before they are written
     grown, place, rows = writer.evidence[log.partition], 0, 0
+
+    def add_until(end: int, count: int) -> None:
+        nonlocal place, rows
+        if end > place:
+            grown.add(evidence[place:end], ids[SIZE * rows : SIZE * count], texts[SIZE * rows : SIZE * count])
+        place, rows = end, count
+
     for number, start, length, ended, before, count in left:
-        if before > place:
-            grown.add(evidence[place:before], ids[SIZE * rows : SIZE * count], texts[SIZE * rows : SIZE * count])
-        place, rows = before, count
         whole = io.BytesIO(data[start : start + length + ended])
         for line in read_lines(whole, max_line_bytes=limit, number=number - 1, offset=unit.start + start):
             met.records[piece] += 1
             for outcome in collector.collect_line(log, line):
                 met.pending[piece] += outcome.unit is None
+                if any(isinstance(row.value, EvidenceRecord) for row in outcome.rows):
+                    add_until(before, count)
                 writer.take(outcome)
-    if len(evidence) > place:
-        grown.add(evidence[place:], ids[SIZE * rows :], texts[SIZE * rows :])
     taken = len(ids) // SIZE
+    add_until(len(evidence), taken)
     met.records[piece] += taken
     writer.books.add("accepted", None, file=log.partition, times=taken)
     for signals, times in plain.signals():

@@ -45,7 +45,7 @@ class Growing:
 
     def spill(self, seat: Seat | None = None) -> None:
         """Write the present section, to its seat where it is the only one."""
-        data = b"".join(self._lines)
+        data = self._lines[0] if len(self._lines) == 1 else b"".join(self._lines)
         if self._straight:
             self._part.stream(self._path, self.names[-1], data, self._records, seat if len(self.names) == 1 else None)
         else:

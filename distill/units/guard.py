@@ -7,7 +7,7 @@ id of the pair, which is their hash, proves it. Where anything is found, the ref
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain, groupby, tee
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,7 +24,7 @@ from distill.runs import EXCLUDED
 from distill.schemas.export_rows import PreferenceRow, PromptCompletionRow, RagRow, SftRow
 from distill.schemas.scored_run import ResolutionRow
 from distill.units.cutting import Unit
-from distill.units.jobs import Context, Job
+from distill.units.jobs import Context, Job, later
 from distill.units.parts import (
     KEY,
     NOTHING,
@@ -385,9 +385,11 @@ def _readings(shop: Workshop, outputs: Any, path: str, parts: Sequence[Part]) ->
 
 def _claims(read: Sequence[Part], parts: Sequence[Part]) -> Iterator[Job]:
     """Yield a job for every bucket of claims."""
-    claims, again = tee(bucket_ranges(read, "claims"))  # a list of all of them would grow with the square of the corpus
-    permitted = span_ranges(parts, ((one.first, one.last) for one in again), "permits")
-    for claim, permit in zip(claims, permitted, strict=True):
+    spans: list[tuple[int, int]] = []
+    permitted = span_ranges(parts, later(spans), "permits")
+    for claim in bucket_ranges(read, "claims"):  # one at a time: all of them would grow with the square of the corpus
+        spans.append((claim.first, claim.last))
+        permit = next(permitted)
         yield Job("distill.units.guard:join_bucket", (claim, permit), (claim.digest, permit.digest), "claims")
 
 

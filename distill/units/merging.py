@@ -13,6 +13,8 @@ Template = tuple[bytes | int, ...]
 """How a row is spelt that a part holds as its values: bytes, the place of a value, or `KEY_VALUE` for its key."""
 Kind = tuple[bytes, Template]
 """Rows of one target: what follows the key in their lines, and how values are spelt."""
+Rows = bytes | memoryview
+"""Rows with their newlines."""
 KEY_VALUE = -1
 _PLAIN: tuple[Kind, ...] = ((b"", ()),)
 _LOST = KEY + 1
@@ -21,7 +23,7 @@ _VALUES, _NEXT = b"\x02", b"\x1f"  # before the values and between them; in JSON
 _COMPILED = find_compiled("parts")
 
 
-def merge_rows(ranges: Sequence[Range], kinds: tuple[Kind, ...] = _PLAIN, quotes: Any = None) -> list[tuple[bytes, int]]:
+def merge_rows(ranges: Sequence[Range], kinds: tuple[Kind, ...] = _PLAIN, quotes: Any = None) -> list[tuple[Rows, int]]:
     """Return, for every kind, the rows of a bucket in the order of their keys, without the keys, and how many there are.
 
     A row starts at the brace, behind a key that the mark of its kind follows, or is spelt by the template of every kind, with what
@@ -32,14 +34,14 @@ def merge_rows(ranges: Sequence[Range], kinds: tuple[Kind, ...] = _PLAIN, quotes
     """
     if _COMPILED is not None:
         try:
-            merged: list[tuple[bytes, int]] = _COMPILED.merge_rows(read_ranges(ranges), kinds, quotes and quotes.place_of)
+            merged: list[tuple[Rows, int]] = _COMPILED.merge_rows(read_ranges(ranges), kinds, quotes and quotes.place_of)
         except EOFError as err:
             raise DamagedPartError(f"{ranges[0].path}: quotes more than the evidence holds: {err}") from err
         return merged
     lines = read_lines_of(ranges)
     lost = {line[:KEY] for line in lines if len(line) == _LOST}
     stand = [line for line in lines if line[:KEY] not in lost]
-    found: list[tuple[bytes, int]] = []
+    found: list[tuple[Rows, int]] = []
     for mark, template in kinds:
         rows = [_spell(line, template) for line in stand if line.startswith((mark, _VALUES), KEY)]
         data = b"".join(rows)

@@ -151,7 +151,7 @@ class PartWriter:
         self._stream = ("", -1)
         self._streamed, self._ahead = 0, ahead
 
-    def stream(self, path: str, name: str, data: bytes, records: int, seat: Seat | None) -> None:
+    def stream(self, path: str, name: str, data: bytes | memoryview, records: int, seat: Seat | None) -> None:
         """Write the ordered lines of a section that goes into a target in the order of the parts, as soon as its part is taken.
 
         They go to their seat at once where there is one.
@@ -177,7 +177,7 @@ class PartWriter:
         lines = self.ordered.pop(name)
         self.write(path, name, b"".join(lines), len(lines))
 
-    def write(self, path: str, name: str, data: bytes, records: int) -> None:
+    def write(self, path: str, name: str, data: bytes | memoryview, records: int) -> None:
         """Write the ordered lines of a section at once."""
         self._spilled[name] = Section(0, len(data), records, hash_bytes(data))
         if data:
@@ -206,7 +206,7 @@ class PartWriter:
         return part
 
 
-def _write_whole(path: str, blocks: list[bytes]) -> None:
+def _write_whole(path: str, blocks: Sequence[bytes | memoryview]) -> None:
     """Write a file by one rename; what fails names the path and leaves nothing."""
     temporary = f"{path}{TEMPORARY}{os.getpid()}"
     try:

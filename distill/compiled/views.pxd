@@ -1,0 +1,5 @@
+from distill.compiled.scan cimport buffer
+
+
+cdef class Written:
+    cdef buffer body
