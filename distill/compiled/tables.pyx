@@ -13,7 +13,7 @@ SOURCE = DISTILL_SOURCE
 
 cdef enum:
     SLOTS = 1024
-    WINDOW = 64  # slots of a part that are in memory at a time
+    WINDOW = 32  # slots of a part that are in memory at a time
     SUM = 16
 
 

@@ -286,7 +286,7 @@ class Workshop:
             self._tell(one, part)
         elif made:
             self.seated |= {(one.path, name) for named in one.sections() for name in named}
-        self.books.merge(part.facts["books"])
+        self.books.merge(part.facts.pop("books"))  # a stage holds thousands of parts
         return part
 
     def _sweep(self) -> None:
