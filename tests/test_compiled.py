@@ -116,6 +116,21 @@ def test_hashes_are_those_of_the_package() -> None:
     assert PARTS.hash_messages([bytes(length) for length in LENGTHS]) == [blake3(bytes(length)).digest() for length in LENGTHS]
 
 
+KEYS = st.sampled_from([b"0" * 32, b"f" * 32, b"7f" * 16, b"7g" * 16, b"7F" * 16, b"", b"0", b"\xff" * 8]) | st.binary(
+    min_size=16, max_size=16
+).map(lambda one: one.hex().encode())
+
+
+@MANY
+@given(st.lists(st.tuples(KEYS, st.integers(0, 3), st.integers(1, 20)), max_size=30), st.integers(1, 4))
+def test_any_lines_are_sorted(drawn: list[tuple[bytes, int, int]], count: int) -> None:
+    """Keys that are hashes, keys that are none, and one key so often that its place is full: sorted as bytes."""
+    lines = [key + b"%d" % (rest + i % 3) for key, rest, times in drawn for i in range(times)]
+    blocks = [b"".join(line + b"\n" for line in lines[i::count]) for i in range(count)]
+
+    assert PARTS.sort_blocks(blocks) == sorted(lines)
+
+
 @MANY
 @given(st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.binary(max_size=20)), max_size=40))
 def test_lines_are_sorted_and_summed_as_in_python(keyed: list[tuple[bytes, bytes]]) -> None:

@@ -88,10 +88,62 @@ static inline int compare_lines(const void *left, const void *right) {
     return a->size < b->size ? -1 : a->size > b->size;
 }
 
+/* The number that the first eight hex digits of a key are, as ours are spelt, or one that is too large for it. */
+static inline uint64_t key_number(uint64_t first) {
+    uint64_t value = 0;
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        uint8_t c = (uint8_t)(first >> shift), figure = (uint8_t)(c - '0'), letter = (uint8_t)(c - 'a');
+        if (figure >= 10 && letter >= 6) return UINT64_MAX;
+        value = value << 4 | (figure < 10 ? figure : letter + 10u);
+    }
+    return value;
+}
+
+/* Put lines where their keys say that they belong: these are hashes, so that about one comes to each place. False where some are none. */
+static inline int spread_lines(const line *lines, size_t count, line *into, uint32_t *places, uint32_t *numbers) {
+    uint32_t low = UINT32_MAX, high = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number = key_number(lines[i].first);
+        if (number > UINT32_MAX) return 0;
+        numbers[i] = (uint32_t)number;
+        if (numbers[i] < low) low = numbers[i];
+        if (numbers[i] > high) high = numbers[i];
+    }
+    uint64_t width = (uint64_t)high - low + 1;
+    for (size_t i = 0; i < count; i++) places[(numbers[i] = (uint32_t)((uint64_t)(numbers[i] - low) * count / width)) + 1]++;
+    for (size_t i = 1; i <= count; i++) places[i] += places[i - 1];
+    for (size_t i = 0; i < count; i++) into[places[numbers[i]]++] = lines[i];
+    return 1;
+}
+
+/* Put each run of lines in order that came to one place; before `places[i]` the lines of place i end. */
+static inline void settle_lines(line *lines, size_t count, const uint32_t *places) {
+    size_t start = 0;
+    for (size_t i = 0; i < count; start = places[i++]) {
+        if (places[i] - start > 8) qsort(lines + start, places[i] - start, sizeof *lines, compare_lines);
+        else for (size_t j = start + 1; j < places[i]; j++) {
+            line one = lines[j];
+            size_t k = j;
+            for (; k > start && compare_lines(&lines[k - 1], &one) > 0; k--) lines[k] = lines[k - 1];
+            lines[k] = one;
+        }
+    }
+}
+
 static inline void sort_lines(line *lines, size_t count) {
     size_t i = 1;
     while (i < count && compare_lines(&lines[i - 1], &lines[i]) <= 0) i++;
-    if (i < count) qsort(lines, count, sizeof *lines, compare_lines);
+    if (i >= count) return;
+    line *into = count < UINT32_MAX ? malloc(count * sizeof *into) : NULL;
+    uint32_t *places = into != NULL ? calloc(2 * count + 1, sizeof *places) : NULL;
+    if (places != NULL && spread_lines(lines, count, into, places, places + count + 1)) {
+        settle_lines(into, count, places);
+        memcpy(lines, into, count * sizeof *into);
+    } else {
+        qsort(lines, count, sizeof *lines, compare_lines);
+    }
+    free(into);
+    free(places);
 }
 
 #endif
