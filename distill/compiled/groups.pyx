@@ -4,6 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memchr
 
 from distill.compiled.exports cimport KEY, MARGIN, put_bytes
+from distill.compiled.members cimport ACCEPTED, CATEGORIES, PARTIALLY, REVIEW
 from distill.compiled.parts cimport Lines
 from distill.compiled.scan cimport (
     DISTILL_SOURCE, PUT, PUT_SPAN, after_string, after_text, buffer, free_buffer, is_blank, is_text, make_room, put, put_number, span,
@@ -12,12 +13,8 @@ from distill.compiled.scan cimport (
 SOURCE = DISTILL_SOURCE
 
 cdef enum:
-    CATEGORIES = 4
     PITFALLS = 4
     MOST = 1 << 30  # runs of a category
-    ACCEPTED = 0
-    PARTIALLY = 1
-    REVIEW = 3
 
 cdef extern from *:
     """
@@ -51,7 +48,6 @@ cdef class SpellPlaybooks:
 
     cdef object share_of
     cdef buffer steps, pitfalls
-    cdef Py_ssize_t accepted
 
     def __init__(self, share_of):
         """Take what gives the share of so many runs of so many, as JSON."""
@@ -110,7 +106,7 @@ cdef class SpellPlaybooks:
         p = after_string(p, end, ',"provenance":', &one.place)
         if after_text(p, end, "}") != end or one.id.size != KEY + 2:
             return False
-        return one.counts[REVIEW] < all and (one.passed.size > 2 or one.failed.size > 2) and not is_blank(one.when)
+        return one.counts[<int>REVIEW] < all and (one.passed.size > 2 or one.failed.size > 2) and not is_blank(one.when)
 
     cdef const char *_said(self, const char *p, const char *end, const char *before, buffer *out, bint steps) except? NULL:
         """Read the steps, or the pitfalls."""
@@ -143,7 +139,7 @@ cdef class SpellPlaybooks:
 
     cdef int _put(self, buffer *body, Playbook *one, size_t size) except -1:
         """Put the document of a playbook whose row has so many bytes."""
-        cdef size_t passed = one.counts[ACCEPTED] + one.counts[PARTIALLY], all = 0, i
+        cdef size_t passed = one.counts[<int>ACCEPTED] + one.counts[<int>PARTIALLY], all = 0, i
         for i in range(CATEGORIES):
             all += one.counts[i]
         share = self.share_of(passed if one.whole else 0, all)
@@ -174,8 +170,6 @@ cdef class SpellPlaybooks:
 
     cdef int _put_content(self, buffer *body, Playbook *one, size_t passed, size_t all) noexcept:
         """Put what a reader is shown, as `render_playbook` says it."""
-        cdef Said *said = <Said *>self.steps.data
-        cdef size_t count = self.steps.size // sizeof(Said), i
         PUT(body, ',"content":"# ')
         _put_inner(body, one.title)
         PUT(body, "\\n\\n")
@@ -184,27 +178,8 @@ cdef class SpellPlaybooks:
         put_number(body, all)
         PUT(body, " runs passed.\\n\\n## When\\n")
         _put_inner(body, one.when)
-        if count:
-            PUT(body, "\\n\\n## Steps")
-        for i in range(count):
-            PUT(body, "\\n- ")
-            _put_inner(body, said[i].text)
-            PUT(body, " (")
-            put_number(body, said[i].support)
-            PUT(body, " of ")
-            put_number(body, said[i].of)
-            PUT(body, " passing runs)")
-        said, count = <Said *>self.pitfalls.data, self.pitfalls.size // sizeof(Said)
-        if count:
-            PUT(body, "\\n\\n## Pitfalls")
-        for i in range(count):
-            PUT(body, "\\n- ")
-            _put_inner(body, said[i].text)
-            PUT(body, " (")
-            _put_inner(body, said[i].kind)
-            PUT(body, ", ")
-            put_number(body, said[i].support)
-            PUT(body, " runs)")
+        _put_said(body, &self.steps, "\\n\\n## Steps", True)
+        _put_said(body, &self.pitfalls, "\\n\\n## Pitfalls", False)
         PUT(body, '"')
         return 0
 
@@ -228,6 +203,28 @@ cdef class SpellPlaybooks:
 
 cdef inline void _put_inner(buffer *body, span text) noexcept nogil:
     put(body, text.at + 1, text.size - 2)
+
+
+cdef void _put_said(buffer *body, const buffer *told, const char *head, bint steps) noexcept nogil:
+    """Put steps or pitfalls under their head, each with how many runs say so."""
+    cdef const Said *said = <const Said *>told.data
+    cdef size_t i
+    for i in range(told.size // sizeof(Said)):
+        if i == 0:
+            PUT(body, head)
+        PUT(body, "\\n- ")
+        _put_inner(body, said[i].text)
+        PUT(body, " (")
+        if steps:
+            put_number(body, said[i].support)
+            PUT(body, " of ")
+            put_number(body, said[i].of)
+            PUT(body, " passing runs)")
+        else:
+            _put_inner(body, said[i].kind)
+            PUT(body, ", ")
+            put_number(body, said[i].support)
+            PUT(body, " runs)")
 
 
 cdef void _put_tags(buffer *body, Playbook *one) noexcept:
