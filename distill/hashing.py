@@ -16,8 +16,8 @@ from typing import Any
 from blake3 import blake3
 
 __all__ = [
-    "FileHasher", "MerkleTree", "aggregate_hash", "hash_bytes", "hash_file", "hash_leaf", "hash_parts", "join_parts", "record_ids",
-    "row_id", "short_hash", "short_sums", "tagged",
+    "FileHasher", "MerkleTree", "aggregate_hash", "fold_leaves", "hash_bytes", "hash_file", "hash_leaf", "hash_messages", "hash_parts",
+    "join_parts", "leaf_message", "record_ids", "row_id", "short_hash", "short_sums", "tagged",
 ]  # fmt: skip
 
 _CHUNK = 1 << 18
@@ -95,7 +95,13 @@ def aggregate_hash(entries: Iterable[tuple[str, str]]) -> str:
 
 def hash_leaf(path: str, digest: str) -> bytes:
     """Return the leaf of a path and the blake3 of its content, 64 hex digits (law 2)."""
-    return hash_parts((path.encode(), bytes.fromhex(digest)), prefix=b"\0")
+    return blake3(leaf_message(path, bytes.fromhex(digest))).digest()
+
+
+def leaf_message(path: str, digest: bytes) -> bytes:
+    """Return what is hashed for the leaf of a path and the blake3 of its content, 32 bytes (law 2)."""
+    name = path.encode()
+    return b"".join((b"\0", len(name).to_bytes(8, "little"), name, _LENGTHS[32], digest))
 
 
 class MerkleTree:
@@ -105,10 +111,10 @@ class MerkleTree:
         """Start empty."""
         self._nodes: list[tuple[int, bytes]] = []
 
-    def add(self, leaf: bytes) -> None:
-        """Add the next leaf."""
+    def add(self, node: bytes, level: int = 0) -> None:
+        """Add the next leaf, or a node of so many levels above those of the next leaves."""
         nodes = self._nodes
-        nodes.append((0, leaf))
+        nodes.append((level, node))
         while len(nodes) > 1 and nodes[-1][0] == nodes[-2][0]:
             (level, right), (_, left) = nodes.pop(), nodes.pop()
             nodes.append((level + 1, blake3(b"\1" + left + right).digest()))
@@ -120,6 +126,27 @@ class MerkleTree:
             (_, right), (level, left) = nodes.pop(), nodes.pop()
             nodes.append((level, blake3(b"\1" + left + right).digest()))
         return tagged(nodes[0][1] if nodes else blake3(b"").digest())
+
+
+def hash_messages(messages: list[bytes]) -> list[bytes]:
+    """Return the 32-byte blake3 of each message."""
+    return [blake3(one).digest() for one in messages]
+
+
+def fold_leaves(leaves: list[bytes], first: int, hash_all: Callable[[list[bytes]], list[bytes]]) -> list[tuple[bytes, int]]:
+    """Return the nodes, with their levels, that leaves from number `first` on have by themselves, for `MerkleTree.add` in this order."""
+    before: list[tuple[bytes, int]] = []
+    behind: list[tuple[bytes, int]] = []
+    level, nodes = 0, leaves
+    while nodes:
+        if first % 2:  # it belongs to one that is not ours
+            before.append((nodes[0], level))
+            nodes, first = nodes[1:], first + 1
+        if len(nodes) % 2:
+            behind.append((nodes[-1], level))
+        nodes = hash_all([b"\1" + nodes[i] + nodes[i + 1] for i in range(0, len(nodes) - 1, 2)])
+        first, level = first // 2, level + 1
+    return before + behind[::-1]
 
 
 class FileHasher:

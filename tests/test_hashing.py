@@ -1,6 +1,7 @@
 """Ids, parts and the aggregate hash (SPEC 3, SPEC 6) against a slow second implementation."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,19 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill.hashing import FileHasher, MerkleTree, aggregate_hash, hash_bytes, hash_file, hash_leaf, hash_parts, row_id, tagged
+from distill.hashing import (
+    FileHasher,
+    MerkleTree,
+    aggregate_hash,
+    fold_leaves,
+    hash_bytes,
+    hash_file,
+    hash_leaf,
+    hash_messages,
+    hash_parts,
+    row_id,
+    tagged,
+)  # fmt: skip
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 PARTS = st.lists(st.none() | TEXT | st.binary(max_size=8), max_size=5)
@@ -127,3 +140,19 @@ def test_the_streamed_aggregate_is_the_aggregate(paths: list[str]) -> None:
         tree.add(hash_leaf(path, digest))
 
     assert tree.root() == tree.root() == aggregate_hash(entries)
+
+
+@given(count=st.integers(0, 40), cuts=st.lists(st.integers(0, 40), max_size=5))
+def test_leaves_folded_range_by_range_have_the_same_root(count: int, cuts: list[int]) -> None:
+    """Wherever a list of leaves is cut, the nodes of its ranges give the root of the whole."""
+    leaves = [blake3(bytes([number])).digest() for number in range(count)]
+    bounds = [0, *sorted(min(cut, count) for cut in cuts), count]
+    whole, folded = MerkleTree(), MerkleTree()
+    for leaf in leaves:
+        whole.add(leaf)
+
+    for start, end in pairwise(bounds):
+        for node, level in fold_leaves(leaves[start:end], start, hash_messages):
+            folded.add(node, level)
+
+    assert folded.root() == whole.root()

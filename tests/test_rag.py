@@ -177,6 +177,17 @@ def test_index_is_read_back(tmp_path: Path, change: str) -> None:
     assert bool(found or counts) is (change != "nothing")
 
 
+def test_rows_of_an_index_that_are_out_of_order_are_told(tmp_path: Path) -> None:
+    """Ids that do not come one after the other are found within a range, though the retrieval rows stand in the same order."""
+    rows = [ROWS[1], ROWS[0], ROWS[2]]
+    write_index(tmp_path / "base", rows)
+
+    found = check_range(tmp_path / "base", rows, 1)
+
+    assert found.found == [f"{INDEX}:2: [order] id {ROWS[0].id!r} does not come after {ROWS[1].id!r}"]
+    assert (found.rows, found.first, found.last) == (3, ROWS[1].id, ROWS[2].id)
+
+
 def test_index_is_the_same_for_the_same_rows(tmp_path: Path) -> None:
     """Equal rows give equal bytes, a changed row another logical hash, and nothing is left beside the file."""
     changed = [msgspec.structs.replace(ROWS[0], title="Other"), *ROWS[1:]]

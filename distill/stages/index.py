@@ -6,6 +6,7 @@ the logical content (`hash_index`).
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import msgspec
 
 from distill.compiled import find_compiled
 from distill.errors import InputError
-from distill.hashing import MerkleTree, hash_bytes, hash_leaf, join_parts
+from distill.hashing import MerkleTree, fold_leaves, hash_bytes, hash_leaf, hash_messages, leaf_message
 from distill.outcome import Outcome, Row
 from distill.schemas.export_rows import RagRow
 from distill.stages import INDEX, RAG
@@ -185,10 +186,14 @@ class Checked(NamedTuple):
 
     found: list[str]
     """What it holds otherwise than the retrieval rows, each with the index's path and row (SPEC 7, law 6)."""
-    ids: list[str]
-    """Of the rows it holds."""
-    leaves: list[bytes]
-    """Their leaves in the hash over all rows."""
+    rows: int
+    """How many it holds."""
+    first: str
+    """Id of the first of them."""
+    last: str
+    """Id of the last."""
+    nodes: list[tuple[bytes, int]]
+    """What they add to the hash over all rows: nodes of its tree, with their levels."""
 
 
 def check_range(path: Path, rows: Sequence[Indexed], first: int) -> Checked:
@@ -202,7 +207,13 @@ def check_range(path: Path, rows: Sequence[Indexed], first: int) -> Checked:
     spelt = [_ENCODE(row[1:] if row[-1] is not None else (*row[1:-1], row[1 + _CONTENT])) for row in held]
     good = len(held) == len(rows) and all(_spell(row) == text for row, text in zip(rows, spelt, strict=True))
     found = [] if good else _compare({number: row for number, *row in held}, rows, first)
-    return Checked(found, [row[1] for row in held], _leaves([row[1] for row in held], spelt))
+    ids = [row[1] for row in held]
+    found += [
+        f"{INDEX}:{number}: [order] id {one!r} does not come after {before!r}"
+        for number, (before, one) in enumerate(pairwise(ids), first + 1) if one <= before
+    ]  # fmt: skip
+    nodes = fold_leaves(_leaves(ids, spelt), first - 1, hash_messages if _COMPILED is None else _COMPILED.hash_messages)
+    return Checked(found, len(ids), ids[0] if ids else "", ids[-1] if ids else "", nodes)
 
 
 def _spell(row: Indexed) -> bytes:
@@ -241,7 +252,7 @@ def _leaves(ids: list[str], spelt: list[bytes]) -> list[bytes]:
     if _COMPILED is None:
         return [hash_leaf(one, hash_bytes(text)) for one, text in zip(ids, spelt, strict=True)]
     digests = _COMPILED.hash_messages(spelt)
-    leaves: list[bytes] = _COMPILED.hash_messages([b"\0" + join_parts(*both) for both in zip(ids, digests, strict=True)])
+    leaves: list[bytes] = _COMPILED.hash_messages([leaf_message(one, digest) for one, digest in zip(ids, digests, strict=True)])
     return leaves
 
 

@@ -86,13 +86,12 @@ def _check(shop: Workshop, written: Path, units: list[Unit]) -> list[str]:
             yield Task("distill.units.index:check_unit", (str(written), path, unit), f"{RAG}, bytes {unit.start:,} to {unit.end:,}")
 
     for one in shop.engine.map(tasks()):
-        met += len(one.ids)
         found += one.found
-        for name, leaf in zip(one.ids, one.leaves, strict=True):
-            if name <= before:
-                found.append(f"{INDEX}:{met}: [order] id {name!r} does not come after {before!r}")
-            before = name
-            tree.add(leaf)
+        if one.rows and one.first <= before:
+            found.append(f"{INDEX}:{met + 1}: [order] id {one.first!r} does not come after {before!r}")
+        met, before = met + one.rows, one.last or before
+        for node, level in one.nodes:
+            tree.add(node, level)
     found = found or check_counts(written, met)
     shop.work.rows_hash = tree.root()
     return found
