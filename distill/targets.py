@@ -9,7 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from distill.errors import InputError, IntegrityError
+from distill.errors import DamagedPartError, InputError
 from distill.hashing import FileHasher, hash_file
 from distill.plan import TEMPORARY
 
@@ -132,8 +132,8 @@ class TargetFile:
 
         Raises:
             InputError: they did not write so much.
-            IntegrityError: what was copied is not there. Where hashes are taken behind the workers, both are raised where those are waited
-                for.
+            DamagedPartError: what was copied is not what was written. Where hashes are taken behind the workers, both are raised where
+                those are waited for.
         """
         self.records += records
         self._before.forget(length)
@@ -165,7 +165,7 @@ class TargetFile:
             if expected is not None:
                 alone.update(block)
         if expected is not None and alone.blake3 != expected:
-            raise IntegrityError(f"{self.path}: the bytes on the disk are not those that were written; check the disk")
+            raise DamagedPartError(f"{self.path}: what was copied is not what was written before")
 
     def _named(self, err: OSError) -> OSError:
         """Return the error with the path, which a failed write does not know."""

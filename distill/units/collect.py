@@ -279,16 +279,10 @@ def _jobs(shop: Workshop, prepared: Prepared, batches: list[list[Piece]], pieces
         plain = [tuple(piece) for piece in batch]
         partitions = dict.fromkeys(logs[number].partition for number, _ in batch)
         rows = tuple((evidence[partition], f"evidence:{i}") for i, partition in enumerate(partitions))
-        changed = any(refs[number] in shop.changed for number, _ in batch)
         yield Job(
-            "distill.units.collect:collect_unit",
-            (plain, prepared),
-            tuple(digests),
-            place_of(refs, batch),
-            bytes_of(batch),
-            rows,
-            changed=changed,
-        )
+            "distill.units.collect:collect_unit", (plain, prepared), tuple(digests), place_of(refs, batch), bytes_of(batch), rows,
+            changed=any(refs[number] in shop.changed for number, _ in batch),
+        )  # fmt: skip
 
 
 def _batches(shop: Workshop, logs: Iterable[RawLog], cuts: dict[str, list[Unit]], *, keep: bool = False) -> Iterator[list[Piece]]:
