@@ -91,6 +91,9 @@ cdef class Taken:
     cdef bytes counts, ends, sums
     cdef Py_ssize_t count
 
+    def __cinit__(self):
+        self.tables, self.counts, self.ends, self.sums = [], b"", b"", b""
+
     def __len__(self):
         return self.count
 
