@@ -27,7 +27,7 @@ _BEGIN = 2
 
 
 class Behind:
-    """Does in threads what stays behind the workers: reading what they wrote to take its hashes, sha256 in one and the rest in another.
+    """Does in threads what stays behind the workers: reading what they wrote to take its hashes, each in a thread of its own.
 
     Each does what it is asked in order. Those calls let other threads run, so the process that shares out the work is there when a
     worker has done its own.

@@ -125,7 +125,8 @@ class Workshop:
             yield from cut.units
         else:
             file = HashedFile(work.project / ref.path, ref.recorded, sha256=known is None, progress=lambda count: None)
-            self.changed |= {ref} if known is None else set()
+            if known is None:
+                self.changed.add(ref)
             self._read[ref] = file.before
             units: list[Unit] = []
             for unit in cut_file(file, whole=whole):
